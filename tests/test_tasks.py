@@ -1,0 +1,465 @@
+"""Every task keeps every law, every law catches a broken task, and what Pairwise promises beyond the laws."""
+
+import doctest
+import random
+from dataclasses import dataclass, replace
+from itertools import product
+from time import perf_counter
+
+import numpy as np
+import pytest
+from scipy.stats import chisquare
+
+from tasks import check
+from tasks.base import Instance, Task
+from tasks.check import LAWS, SHORTCUTS, check_law, check_task, default_lengths, shortcut_scores
+from tasks.pairwise import Pairwise
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_law(task, law):
+    verdict = check_law(law, task)
+    assert verdict.passed, verdict.detail
+
+
+class Specimen(Pairwise):
+    """Pairwise with one thing broken. ``breaks``: exactly the laws that fail, but the digest may change with any."""
+
+    breaks = frozenset()
+
+    def __init_subclass__(cls):
+        cls.__module__ = Pairwise.__module__  # whose docstring example is then found
+
+
+class Unbroken(Specimen):
+    pass
+
+
+class OwnEntropy(Specimen):
+    breaks = {"same_stream_same_instance"}
+
+    def sample(self, rng, size, length, split):
+        return super().sample(np.random.default_rng(), size, length, split)
+
+
+class IgnoresRng(Specimen):
+    breaks = {"other_stream_other_instance"}
+
+    def sample(self, rng, size, length, split):
+        return super().sample(np.random.default_rng(0) if split == "natural" else rng, size, length, split)
+
+
+class NumpysGlobalRandom(Specimen):
+    breaks = {"global_randomness_untouched"}
+
+    def sample(self, rng, size, length, split):
+        np.random.random()  # noqa: NPY002 - the very thing
+        return super().sample(rng, size, length, split)
+
+
+class PythonsGlobalRandom(Specimen):
+    breaks = {"global_randomness_untouched"}
+
+    def solve(self, prompt):
+        random.random()
+        return super().solve(prompt)
+
+
+class Int32Tokens(Specimen):
+    breaks = {"tokens_lie_in_the_vocabulary"}
+
+    def sample(self, rng, size, length, split):
+        instance = super().sample(rng, size, length, split)
+        return replace(instance, answer=instance.answer.astype(np.int32))
+
+
+class VocabularyWithoutYes(Specimen):
+    breaks = {"tokens_lie_in_the_vocabulary", "traces_lead_to_the_answer", "every_tiny_prompt_is_right"}
+    vocab = property(lambda self: self.values + 1)
+
+
+class LongerWhenNatural(Specimen):
+    breaks = {"shapes_depend_on_length_alone", "traces_lead_to_the_answer", "every_tiny_prompt_is_right"}
+
+    def sample(self, rng, size, length, split):
+        return super().sample(rng, size, length + (split == "natural"), split)
+
+
+class EvenSizesOnly(Specimen):
+    breaks = {"shapes_depend_on_length_alone"}
+
+    def sample(self, rng, size, length, split):
+        return super().sample(rng, size + size % 2, length, split)
+
+
+class FlatAnswer(Specimen):
+    breaks = {
+        "shapes_depend_on_length_alone",
+        "solve_finds_the_answer",
+        "traces_lead_to_the_answer",
+        "answers_are_balanced",
+        "no_shortcut_tells_twins_apart",
+        "every_tiny_prompt_is_right",
+    }
+
+    def sample(self, rng, size, length, split):
+        instance = super().sample(rng, size, length, split)
+        return replace(instance, answer=instance.answer[:, 0])
+
+
+class WrongAnswer(Specimen):
+    breaks = {"solve_finds_the_answer", "traces_lead_to_the_answer", "every_tiny_prompt_is_right"}
+
+    def sample(self, rng, size, length, split):
+        instance = super().sample(rng, size, length, split)
+        return replace(instance, answer=self._verdict(np.ones(size))) if split == "natural" else instance
+
+
+class SaysItTwice(Specimen):
+    breaks = {"solve_finds_the_answer", "every_tiny_prompt_is_right"}
+
+    def solve(self, prompt):
+        return np.repeat(super().solve(prompt), 2, axis=1)
+
+
+class WritesIntoThePrompt(Specimen):
+    breaks = {
+        "global_randomness_untouched",
+        "tokens_lie_in_the_vocabulary",
+        "solve_finds_the_answer",
+        "twins_differ_by_the_smallest_edit",
+    }
+
+    def solve(self, prompt):
+        prompt.sort(axis=1)
+        return super().solve(prompt)
+
+
+class NoEdit(Specimen):
+    breaks = {"twins_differ_by_the_smallest_edit"}
+
+    def sample(self, rng, size, length, split):
+        instance = super().sample(rng, size, length, split)
+        if split == "boundary":
+            twice = np.arange(size) // 2
+            instance = Instance(instance.prompt[twice], instance.answer[twice])
+        return instance
+
+
+class TwoEdits(Specimen):
+    breaks = {"twins_differ_by_the_smallest_edit"}
+
+    def sample(self, rng, size, length, split):
+        instance = super().sample(rng, size, length, split)
+        if split == "boundary":
+            instance.prompt[1::2] = np.roll(instance.prompt[1::2], 1, axis=1)
+        return instance
+
+
+class SameAnswer(NoEdit):
+    breaks = {"twins_differ_by_the_smallest_edit"}
+    twin_tokens = Pairwise.longest
+
+    def sample(self, rng, size, length, split):
+        instance = super().sample(rng, size, length, split)
+        if split == "boundary":
+            instance.prompt[1::2] = self.values - 1 - instance.prompt[1::2]
+        return instance
+
+
+class WrongNext(Specimen):
+    breaks = {"traces_lead_to_the_answer", "every_tiny_prompt_is_right"}
+
+    @property
+    def traces(self):
+        trace = super().traces["running_extremes"]
+        return {"forgetful": replace(trace, next=lambda prompt, before, index: trace.next(prompt, None, index))}
+
+
+class WrongCount(Specimen):
+    breaks = {"traces_lead_to_the_answer", "every_tiny_prompt_is_right"}
+
+    @property
+    def traces(self):
+        return {"uncounted": replace(super().traces["pairs"], count=lambda length: length**2)}
+
+
+class WrongRead(Specimen):
+    breaks = {"traces_lead_to_the_answer", "every_tiny_prompt_is_right"}
+
+    @property
+    def traces(self):
+        return {"naysayer": replace(super().traces["pairs"], read=lambda steps: self._verdict(np.zeros(len(steps))))}
+
+
+class UnbalancedBroad(Specimen):
+    breaks = {"answers_are_balanced"}
+
+    def sample(self, rng, size, length, split):
+        return super().sample(rng, size, length, "natural" if split == "broad" else split)
+
+
+class OverstatedChance(Specimen):
+    breaks = {"answers_are_balanced"}
+
+    def chance(self, length):
+        return 0.9
+
+
+class LeakyMinimum(Specimen):
+    breaks = {"no_shortcut_tells_twins_apart"}
+
+    def sample(self, rng, size, length, split):
+        instance = super().sample(rng, size, length, split)
+        if split == "boundary":  # every twin starts at zero: a minimum of 1 is a yes
+            twins = instance.prompt[: size // 2 * 2].reshape(-1, 2 * length)
+            twins -= twins.min(axis=1, keepdims=True)
+        return instance
+
+
+class MisspeltShortcut(Specimen):
+    breaks = {"no_shortcut_tells_twins_apart"}
+    shortcuts = ("minimun",)
+
+
+class ForgetsAPrompt(Specimen):
+    breaks = {"every_tiny_prompt_is_right"}
+
+    def prompts(self, length):
+        return super().prompts(length)[1:]
+
+
+class ListsAPromptTwice(Specimen):
+    breaks = {"every_tiny_prompt_is_right"}
+
+    def prompts(self, length):
+        return np.concatenate([super().prompts(length), super().prompts(length)[:1]])
+
+
+class WrongOnRarePrompts(Specimen):
+    breaks = {"every_tiny_prompt_is_right"}
+
+    def solve(self, prompt):
+        return super().solve(prompt) ^ (prompt.sum(axis=1, keepdims=True) == 1)  # a yes becomes a no
+
+
+class NoExample(Specimen):
+    breaks = {"docstring_example_runs"}
+
+
+NoExample.__module__ = __name__  # which has none
+
+
+class WrongExample(Specimen):
+    """
+    >>> 1 + 1
+    3
+    """
+
+    breaks = {"docstring_example_runs"}
+
+
+class StaleDigest(Specimen):
+    breaks = {"golden_digest_stands"}
+    golden = {1: "0123456789abcdef"}
+
+
+class RaisedVersion(Specimen):
+    breaks = {"golden_digest_stands"}
+    version = 2
+
+
+SPECIMENS = [value for value in globals().values() if isinstance(value, type) and Specimen in value.__mro__[1:]]
+
+
+@pytest.mark.parametrize("specimen", SPECIMENS)
+def test_the_laws_catch(specimen):
+    failed = {verdict.law: verdict.detail for verdict in check_task(specimen(), lengths=[8]) if not verdict.passed}
+    assert specimen.breaks <= set(failed) <= specimen.breaks | {"golden_digest_stands"}, failed
+    assert all(failed.values()), "a failed verdict says why"
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_every_law_has_a_specimen(law):
+    assert any(law in specimen.breaks for specimen in SPECIMENS), f"write a task that breaks {law}, see Specimen"
+
+
+@dataclass(frozen=True)
+class Reversal(Task):
+    """A stranger's task: settings without defaults, long answers, no trace, ``positions`` as a legitimate shortcut.
+
+    >>> Reversal(2).solve(np.array([[0, 1, 1]])).tolist()
+    [[1, 1, 0]]
+    """
+
+    symbols: int
+    version, golden, theory, shortcuts, shortest, longest, twin_tokens = 1, {}, None, ("positions",), 1, 20, 1
+    vocab = property(lambda self: self.symbols)
+    traces = {}
+
+    def sample(self, rng, size, length, split):
+        prompt = rng.integers(0, self.symbols, (size, length))
+        if split == "boundary":
+            prompt[1::2] = prompt[: size // 2 * 2 : 2]
+            prompt[1::2, rng.integers(length)] ^= 1
+        return Instance(prompt, self.solve(prompt))
+
+    def solve(self, prompt):
+        return prompt[:, ::-1].copy()
+
+    def chance(self, length):
+        return self.symbols**-length
+
+    def prompts(self, length):
+        return np.array(list(product(range(self.symbols), repeat=length)))
+
+    @classmethod
+    def tiny(cls):
+        return cls(2), 4
+
+
+def test_the_example_in_check_runs():
+    assert doctest.testmod(check) == (0, 2)
+
+
+def test_a_strangers_task_is_checked():
+    assert default_lengths(Reversal(2)) == [1, 3, 7, 16]
+    failed = {verdict.law: verdict.detail for verdict in check_task(Reversal(2), [7, 16]) if not verdict.passed}
+    assert list(failed) == ["golden_digest_stands"]
+    assert "missing 1 required positional argument: 'symbols'" in failed["golden_digest_stands"]
+    leak = check_law("no_shortcut_tells_twins_apart", type("Undeclared", (Reversal,), {"shortcuts": ()})(2), [7])
+    assert "length 7: the shortcut positions is right on 1.000" in leak.detail
+
+
+# Numbers (B, P) -> (B,) that one rule sees better than all others; the answer is whether the number is large.
+PLANTS = {
+    "first_token": lambda prompt: prompt[:, 0] % 2,
+    "last_token": lambda prompt: prompt[:, -1] % 2,
+    "minimum": lambda prompt: prompt.min(axis=1) % 2,
+    "maximum": lambda prompt: prompt.max(axis=1) % 2,
+    "total": lambda prompt: prompt.sum(axis=1) % 2,
+    "distinct_tokens": lambda prompt: np.array([len(set(row)) % 2 for row in prompt]),
+    "extreme_ties": lambda prompt: np.array([sum(x in (min(row), max(row)) for x in row) > 2 for row in prompt]),
+    "bag_of_tokens": lambda prompt: (prompt % 2).sum(axis=1),
+    "positions": lambda prompt: prompt @ (-1) ** np.arange(prompt.shape[1]),
+}
+
+
+@pytest.mark.parametrize("rule", SHORTCUTS)
+def test_a_shortcut_finds_what_it_looks_for(rule):
+    class Planted(Pairwise):
+        def sample(self, rng, size, length, split):
+            prompt = rng.integers(0, self.values, (size, length))
+            seen = PLANTS[rule](prompt)
+            return Instance(prompt, self._verdict(seen > seen.mean()))
+
+    scores = shortcut_scores(Planted(), length=9)
+    assert max(scores, key=scores.get) == rule
+    assert scores[rule] > 0.9
+
+
+def after(state, value, alpha):
+    """The one-pass automaton: (min, max) so far, None once two values were too far apart."""
+    if state is None:
+        return None
+    low, high = min(state[0], value), max(state[1], value)
+    return (low, high) if high - low < alpha else None
+
+
+def minimal_states(alpha, values):
+    """Moore: states are told apart by acceptance, then by where each value leads, until nothing new is told apart."""
+    empty = (values, -1)
+    states, reached = [], [empty]
+    while reached:
+        states.append(reached.pop())
+        new = {after(states[-1], value, alpha) for value in range(values)} - {*states, *reached}
+        reached.extend(new)
+    block, blocks = {state: state is None for state in states}, 0
+    while blocks < len(set(block.values())):
+        blocks = len(set(block.values()))
+        told = {s: (block[s], *(block[after(s, value, alpha)] for value in range(values))) for s in states}
+        number = {signature: i for i, signature in enumerate(set(told.values()))}
+        block = {state: number[told[state]] for state in states}
+    return blocks
+
+
+def residuals(alpha, values):
+    """Prompts of up to 3 values, the empty one included, that some future of up to 2 values tells apart."""
+    words = [word for length in range(4) for word in product(range(values), repeat=length)]
+    low, high = (np.array([pick(word, default=none) for word in words]) for pick, none in ((min, values), (max, -1)))
+    futures = [i for i, word in enumerate(words) if len(word) <= 2]
+    spread = np.maximum(high[:, None], high[futures]) - np.minimum(low[:, None], low[futures])
+    return len(np.unique(spread < alpha, axis=0))
+
+
+@pytest.mark.parametrize(("values", "alpha"), [(v, a) for v in range(3, 10) for a in range(2, v)])
+def test_pairwise_classes_are_the_minimal_states(values, alpha):
+    assert Pairwise(alpha, values).classes() == minimal_states(alpha, values) == residuals(alpha, values)
+
+
+@pytest.mark.parametrize(("values", "alpha", "classes"), [(16, 5, 52), (8, 3, 17), (6, 2, 11)])
+def test_pairwise_classes_in_the_literature(values, alpha, classes):
+    assert Pairwise(alpha, values).classes() == minimal_states(alpha, values) == classes
+
+
+@pytest.mark.parametrize(("alpha", "values"), [(24, 64), (2, 3), (5, 16), (63, 64)])
+@pytest.mark.parametrize("length", [2, 3, 17])
+def test_pairwise_twins_are_one_step_of_one_extreme_value_apart(alpha, values, length):
+    prompt = Pairwise(alpha, values).sample(np.random.default_rng(1), 500, length, "boundary").prompt
+    closer, apart = prompt[::2], prompt[1::2]
+    assert (np.ptp(closer, axis=1) == alpha - 1).all()
+    distance = np.abs(apart[:, :, None] - apart[:, None])[:, *np.triu_indices(length, k=1)]
+    assert (distance.max(axis=1) == alpha).all()
+    assert ((distance >= alpha).sum(axis=1) == 1).all()
+    edit = apart - closer
+    assert (np.abs(edit).sum(axis=1) == 1).all()
+    raised, lowered = (edit == 1).any(axis=1), (edit == -1).any(axis=1)
+    assert (apart.max(axis=1)[raised] == apart[edit == 1]).all()
+    assert (apart.min(axis=1)[lowered] == apart[edit == -1]).all()
+    assert 0.4 < raised.mean() < 0.6
+
+
+@pytest.mark.parametrize("length", [2, 9, 64])
+def test_pairwise_broad_spreads_evenly(length):
+    task = Pairwise()
+    spread = np.ptp(task.sample(np.random.default_rng(2), 40_000, length, "broad").prompt, axis=1)
+    counts = np.bincount(spread, minlength=task.values)
+    assert chisquare(counts[: task.alpha]).pvalue > 1e-3
+    assert chisquare(counts[task.alpha :]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("length", [8, 16, 32, 64])
+def test_pairwise_extremes_alone_say_nearly_nothing(length):
+    scores = shortcut_scores(Pairwise(), length)
+    assert abs(scores["minimum"] - 0.5) < 0.04
+    assert abs(scores["maximum"] - 0.5) < 0.04
+
+
+@pytest.mark.parametrize("split", ["boundary", "broad", "natural"])
+def test_pairwise_makes_ten_thousand_instances_a_second(split):
+    task, rng, took = Pairwise(), np.random.default_rng(3), []
+    for _ in range(3):
+        start = perf_counter()
+        task.sample(rng, 10_000, 32, split)
+        took.append(perf_counter() - start)
+    assert min(took) < 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"alpha": 64}, "task.alpha=64: 2 to 63"),
+        ({"alpha": 1}, "task.alpha=1: 2 to 63"),
+        ({"alpha": -3}, "task.alpha=-3: 2 to 63"),
+        ({"values": 24}, "task.alpha=24: 2 to 23"),
+        ({"values": 2}, "task.values=2: at least 3"),
+    ],
+)
+def test_pairwise_refuses_settings_without_twins(settings, named):
+    with pytest.raises(ValueError, match=named):
+        Pairwise(**settings)
+
+
+def test_pairwise_refuses_an_unknown_split():
+    with pytest.raises(ValueError, match="split=bounday"):
+        Pairwise().sample(np.random.default_rng(4), 2, 5, "bounday")
