@@ -1,0 +1,1 @@
+"""A harness that asks what a transformer can compute, and at what cost."""

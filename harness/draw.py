@@ -1,0 +1,44 @@
+"""Which problems are drawn, and from which random stream: training batches, the validation items, the test items."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.scratchpad import Scratchpad
+from harness.seeding import rng
+from harness.sequence import Batch, encode
+from tasks.base import Instance, Task
+
+
+@dataclass(frozen=True)
+class Source:
+    """One run's problems. Test items depend on (seed, split, length) alone, so all models are asked the same."""
+
+    task: Task
+    scratchpad: Scratchpad
+    seed: int
+
+    def training(self, update: int, lengths: tuple[int, ...], size: int, mix: float) -> tuple[int, Batch]:
+        """The length and the batch of one update: a share ``mix`` of boundary twins, the rest broad."""
+        length = int(rng(self.seed, "train/length", update).choice(lengths))
+        return length, self._encode(self._mixture("train", update, length, size, mix), length)
+
+    def items(self, split: str, length: int, size: int) -> Batch:
+        """The items of a split; ``validation`` is half boundary, half broad, from a stream that no test item shares."""
+        if split == "validation":
+            return self._encode(self._mixture("validation", 0, length, size, 0.5), length)
+        return self._encode(self._sample(f"test/{split}/{length}", 0, size, length, split), length)
+
+    def _mixture(self, stream: str, index: int, length: int, size: int, mix: float) -> Instance:
+        boundary = round(size * mix)
+        parts = [
+            self._sample(f"{stream}/{split}/{length}", index, share, length, split)
+            for split, share in (("boundary", boundary), ("broad", size - boundary))
+        ]
+        return Instance(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("prompt", "answer")))
+
+    def _sample(self, stream: str, index: int, size: int, length: int, split: str) -> Instance:
+        return self.task.sample(rng(self.seed, stream, index), size, length, split)
+
+    def _encode(self, instance: Instance, length: int) -> Batch:
+        return encode(self.task, self.scratchpad, instance, length)
