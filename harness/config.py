@@ -1,0 +1,200 @@
+"""A command line becomes a list of experiments. The only room that knows hydra.
+
+hydra is used as a library: its override grammar, its groups, its typed merge and its product of swept values.
+"""
+
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import tasks
+from harness.nearest import Refusal, unknown
+from harness.scratchpad import Scratchpad
+from harness.settings import Evaluate, Experiment, Model, Position, Train
+
+_HERE = Path(__file__).parent
+CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if (folder / "config.yaml").exists())
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Where runs happen: ``local`` starts a process for each, ``jobs`` at a time."""
+
+    name: str
+    jobs: int
+
+    def __post_init__(self):
+        if self.jobs < 1:
+            raise ValueError(f"launcher.jobs={self.jobs}: 1 or more is needed")
+
+
+# The types of the config. An attention's settings have the types of the values in its yaml.
+GROUPS = {"task": None, "attention": None, "scratchpad": Scratchpad, "position": Position, "launcher": Launcher}
+SECTIONS = {"model": Model, "train": Train, "evaluate": Evaluate}
+PLAIN = {"seed": int, "device": str, "threads": int}
+
+
+def points(line: Sequence[str], sweep: bool = False) -> list[Experiment]:
+    """The experiments of a command line, without repetition: one, or with ``sweep`` the product of its values.
+
+    Raises Refusal, one sentence, for anything that cannot be run.
+    """
+    return list(dict.fromkeys(_refusing(Experiment.of, _compose(point)) for point in _product(line, sweep)))
+
+
+def launcher(line: Sequence[str], sweep: bool = False) -> Launcher:
+    """The launcher of a command line. Raises Refusal if that is swept over."""
+    chosen = {_refusing(lambda config: Launcher(**config["launcher"]), _compose(p)) for p in _product(line, sweep)}
+    if len(chosen) > 1:
+        raise Refusal("launcher: a sweep has one launcher, several were given")
+    return chosen.pop()
+
+
+def printed(line: Sequence[str]) -> str:
+    """The composed config of one run, as yaml."""
+    return yaml.safe_dump(_compose(_product(line, sweep=False)[0]), sort_keys=False)
+
+
+def choices(group: str) -> list[str]:
+    """What can be chosen for a group, sorted."""
+    return tasks.names() if group == "task" else sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def _refusing(make: typing.Callable[[Mapping], Any], config: Mapping[str, Any]) -> Any:
+    try:
+        return make(config)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+
+
+def _product(line: Sequence[str], sweep: bool) -> list[list[str]]:
+    """Check what can be told from the words alone; one list of overrides for each point."""
+    axes = [_values(text, sweep) for text in line]
+    named = [_chosen(text) for axis in axes for text in axis]
+    if "task" not in named:
+        raise Refusal(f"task=NAME is missing: {', '.join(choices('task'))} can be chosen")
+    return [list(point) for point in product(*axes)]
+
+
+def _parse(text: str) -> Override:
+    try:
+        return OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise Refusal(f"{text}: a setting is written key=value, a list key=[a,b]") from error
+
+
+def _values(text: str, sweep: bool) -> list[str]:
+    """The override itself, or once for each value that it sweeps over."""
+    override = _parse(text)
+    key = override.key_or_group
+    if override.type is not OverrideType.CHANGE or override.package is not None:
+        raise Refusal(f"{text}: settings cannot be added or removed, only set: {key}=VALUE")
+    if not override.is_sweep_override():
+        return [text]
+    if not sweep:
+        raise Refusal(f"{text}: several values make a sweep: put -m before them")
+    try:
+        values = list(override.sweep_string_iterator())
+    except (HydraException, ValueError):  # glob, interval, a range in steps of 0
+        values = []
+    if not values:
+        raise Refusal(f"{text}: a sweep lists its values, {key}=a,b,c or {key}=range(0,3)")
+    return [f"{key}={value}" for value in values]
+
+
+def _chosen(text: str) -> str:
+    """The key of an override of one value. Refuses what does not exist in a group."""
+    override = _parse(text)
+    key, value = override.key_or_group, override.value()
+    if key in GROUPS and isinstance(value, list | dict):
+        names = ",".join(map(str, value))
+        raise Refusal(f"{text}: {key} takes one of {', '.join(choices(key))}; -m {key}={names} compares them")
+    if key in GROUPS and str(value) not in choices(key):
+        raise unknown(f"{key}=", value, choices(key))
+    return key
+
+
+def _compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """One point as plain nested values: every key known, every value of its type."""
+    parsed = [_parse(text) for text in overrides]
+    known = _leaves(_hydra(tuple(o.input_line for o in parsed if o.key_or_group in GROUPS)))
+    for override in parsed:
+        key, text = override.key_or_group, override.input_line
+        group, _, name = key.rpartition(".")
+        if group in GROUPS and name == "name":
+            raise Refusal(f"{text}: {group} is chosen by {group}=NAME, one of {', '.join(choices(group))}")
+        if key not in known and key not in GROUPS:
+            settable = [k for k in known if k not in (f"{group}.name" for group in GROUPS)]
+            siblings = [k for k in settable if k.startswith(f"{key.split('.')[0]}.")]
+            if key in SECTIONS:
+                raise Refusal(f"{text}: {key} is set part by part: {', '.join(siblings)}")
+            raise unknown("setting ", key, [*GROUPS, *settable], siblings or [*GROUPS, *SECTIONS, *PLAIN])
+    try:
+        config = _hydra(tuple(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        reason = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+        key = str(getattr(reason, "full_key", "")).split("[")[0]
+        given = next((o.input_line for o in parsed if o.key_or_group == key), key)
+        raise Refusal(f"{given}: {_words(known.get(key))} is needed") from error
+    for key, value in _leaves(config).items():
+        nested = isinstance(value, list) and any(isinstance(part, list | dict) for part in value)
+        if nested or (key.startswith("attention.") and type(value) is not type(known[key])):
+            raise Refusal(f"{key}={value}: {_words(known[key])} is needed")
+    return config
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    leaves = {}
+    for key, value in config.items():
+        leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return leaves
+
+
+def _words(example: Any) -> str:
+    if isinstance(example, list):
+        return f"a list like [{','.join(map(str, example))}]"
+    return {int: "an integer", float: "a number", bool: "true or false", str: "a word"}.get(type(example), "a value")
+
+
+@cache
+def _hydra(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Compose ``conf/config.yaml``."""
+    _register()
+    config = compose("config", overrides=list(overrides))
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+@cache
+def _register() -> None:
+    """Tell hydra the types of all settings: sections and groups here, each task from its dataclass."""
+    store = ConfigStore.instance()
+    for name in tasks.names():
+        store.store(group="task", name=name, node=_schema(tasks.load(name), name=name))
+    groups = {key: Any if kind is None else _schema(kind) for key, kind in GROUPS.items()}
+    types = groups | {key: _schema(kind) for key, kind in SECTIONS.items()} | PLAIN
+    store.store(name="schema", node=make_dataclass("Schema", [(k, t, field(default="???")) for k, t in types.items()]))
+    initialize_config_dir(str(CONF), version_base="1.3")
+
+
+def _schema(cls: type, **named: str) -> type:
+    """The fields of a frozen dataclass as hydra wants them: not frozen, tuples as lists, no default as missing."""
+    types = typing.get_type_hints(cls)
+    columns = [(key, str, field(default=value)) for key, value in named.items()]
+    for f in fields(cls):
+        kind = list[typing.get_args(types[f.name])[0]] if typing.get_origin(types[f.name]) is tuple else types[f.name]
+        default = "???" if f.default is MISSING else f.default
+        columns.append((f.name, kind, field(default_factory=lambda d=default: list(d) if isinstance(d, tuple) else d)))
+    return make_dataclass(cls.__name__, columns)

@@ -1,0 +1,23 @@
+"""Refusals that help: the nearest allowed word to a mistyped one."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class Refusal(ValueError):
+    """What a user asked for cannot be done. One line: what was wrong, what was given, what is allowed."""
+
+    def __init__(self, sentence: str):
+        super().__init__(" ".join(sentence.split()))
+
+
+def unknown(what: str, given: object, allowed: Iterable[str], shown: Iterable[str] | None = None) -> Refusal:
+    """The refusal of a name that does not exist: the nearest that does, and all that do (or ``shown`` of them).
+
+    ``what`` leads up to the name: ``"task="``, ``"verb "``.
+    """
+    allowed = list(allowed)
+    near = difflib.get_close_matches(str(given), allowed, n=1, cutoff=0.5)
+    guess = f", did you mean {near[0]}?" if near else "."
+    choice = ", ".join(allowed if shown is None else shown) or "none"
+    return Refusal(f"{what}{given} does not exist{guess} There is: {choice}")
