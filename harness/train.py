@@ -1,0 +1,69 @@
+"""The training loop, short enough to read in one sitting."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from harness.sequence import IGNORE, Batch
+from harness.settings import Train
+
+VERSION = 1  # raised whenever the same settings train to other weights
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one update did."""
+
+    update: int  # updates done so far
+    length: int  # of the problems in its batch
+    loss: float  # nats per supervised token
+    gradient_norm: float  # before clipping
+    learning_rate: float
+
+
+class Diverged(ArithmeticError):
+    """The loss or the gradient stopped being a number; the update was not made."""
+
+
+def rate(train: Train, update: int) -> float:
+    """Learning rate of update 1, 2, ...: linear warm-up, then a cosine down to a tenth."""
+    if update <= train.warmup:
+        return train.learning_rate * update / train.warmup
+    done = (update - train.warmup) / max(train.updates - train.warmup, 1)
+    return train.learning_rate * (0.55 + 0.45 * math.cos(math.pi * done))
+
+
+def optimizer(model: nn.Module, train: Train) -> torch.optim.AdamW:
+    """AdamW; weight decay on matrices, not on biases and norms."""
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": train.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=train.learning_rate, betas=(0.9, 0.99), fused=True)
+
+
+def fit(
+    model: nn.Module, optimizer: torch.optim.Optimizer, draw: Callable[[int], tuple[int, Batch]], train: Train
+) -> Iterator[Progress]:
+    """Train, yielding after every update; ``draw(update)`` gives its length and batch.
+
+    Nothing here is random, so an update is a function of the weights, the optimizer's moments and its number.
+    Raises Diverged before the update whose loss or gradient is not finite.
+    """
+    for update in range(1, train.updates + 1):
+        length, batch = draw(update)
+        at = batch.supervised
+        logits, _ = model(batch.tokens[:, :-1], at=at)
+        loss = F.cross_entropy(logits.flatten(0, 1), batch.targets[:, at].flatten(), ignore_index=IGNORE)
+        optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), train.clip)
+        if not torch.isfinite(norm + loss.detach()):
+            raise Diverged(f"update {update}: loss {loss.item()}, gradient norm {norm.item()}")
+        for group in optimizer.param_groups:
+            group["lr"] = rate(train, update)
+        optimizer.step()
+        yield Progress(update, length, loss.item(), norm.item(), rate(train, update))
