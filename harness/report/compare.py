@@ -1,0 +1,156 @@
+"""The comparison as a table: a row for each recipe, or for whatever is asked for; no run is ever left out of it."""
+
+import math
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from harness.report.select import (
+    ALWAYS,
+    OF_A_RUN,
+    OF_A_SCORE,
+    SPLITS,
+    check_versions,
+    complete,
+    known,
+    order,
+    varying,
+    word,
+)
+from harness.report.stats import t_interval
+
+STATUS = {"DONE": "done", "FAILED": "failed", "DIVERGED": "diverged", "RUNNING": "unfinished"}
+COSTS = ("state_bytes", "flops_per_answer", "serial_steps", "scratch_tokens")
+HEADS = {"state_bytes": "state (bytes)", "flops_per_answer": "FLOPs/answer"}
+
+
+def table(rows: pd.DataFrame, by: Sequence[str] | None = None, allow_mixed: bool = False) -> pd.DataFrame:
+    """One row for each group of `by`; the default is task, attention, scratchpad and every setting that varies.
+
+    Accuracy (in [0, 1], exact and free-running, at the trained number of steps unless `by` names steps) is a mean over
+    runs of a run's mean over lengths, with its 95 % t interval over runs (`_low`, `_high`): `boundary` and `broad`
+    within the trained lengths, `boundary_beyond` and `broad_beyond` outside them. A mean takes only lengths that all
+    runs of its group share; `lengths` and `lengths_beyond` say which. What `by` names (length, split) is not averaged.
+    `seeds` counts the runs with scores; those without are in `failed`, `diverged` and `unfinished` and add a row of
+    their own if the group has no others. A `by` of one's own may pool recipes: `recipes` says how many. Costs are those
+    of one answer at the longest trained length: bytes of state, FLOPs, serial steps, scratch tokens.
+    """
+    if rows.empty:
+        raise ValueError("nothing to compare: there are no runs")
+    if not allow_mixed:
+        check_versions(rows)
+    rows = complete(rows)
+    known(by or (), [c for c in rows.columns if c in (*OF_A_RUN, *OF_A_SCORE) or "." in c])
+    names = list(dict.fromkeys(by or [*ALWAYS, *varying(rows)]))
+    outer, inner = ([c for c in names if (c in OF_A_SCORE) == late] for late in (False, True))
+    rows = rows.assign(flops_per_answer=rows["prompt_flops"] + rows["decode_flops"])
+    for column in outer:
+        if not pd.api.types.is_numeric_dtype(rows[column]):
+            rows[column] = rows[column].map(word)  # so that a missing word equals an empty one
+    found: list[dict] = []
+    for key, group in rows.groupby(outer or (lambda _: 0), dropna=False):
+        about = dict(zip(outer, key, strict=True)) if outer else {}
+        about |= {"recipes": group["recipe"].nunique()} if by else {}
+        status = group.groupby("run")["status"].first()
+        counts = {name: int((status == code).sum()) for code, name in STATUS.items()}
+        scores = group[group["accuracy"].notna() & (group["split"].isin(SPLITS) | ("split" in inner))]
+        if "steps" not in inner:
+            scores = scores[scores["steps"] == scores["steps_trained"]]
+        for values, part in scores.groupby(inner) if inner and len(scores) else [([None] * len(inner), scores)]:
+            cells = about | dict(zip(inner, values, strict=True)) | {"seeds": part["run"].nunique()} | counts
+            cells |= dict(_accuracies(part, inner))
+            cells["parameters"] = group["parameters"].mean()
+            within = part[part["in_range"].astype(bool)] if "length" not in inner else part
+            longest = within[within["length"] == within["length"].max()]
+            found.append(cells | {cost: longest[cost].mean() for cost in COSTS})
+    result = pd.DataFrame(sorted(found, key=lambda cells: [order(name, word(cells[name])) for name in names]))
+    first = [*names, *(c for c in ("recipes", "seeds", *STATUS.values()) if c in result)]
+    empty = [c for c in result if c.endswith("_beyond") and not any(map(word, result[c]))]
+    dropped = {f"{c}{end}" for c in empty for end in ("", "_low", "_high")}
+    return result[[*first, *(c for c in result if c not in {*first, *dropped})]]
+
+
+def _accuracies(scores: pd.DataFrame, inner: list[str]) -> Iterator[tuple[str, object]]:
+    """Cells of accuracy: mean, low, high for each split and range, and the lengths that they are a mean over."""
+    splits = {"accuracy": scores} if "split" in inner else {s: scores[scores["split"] == s] for s in SPLITS}
+    ranges = {"": None} if {"length", "in_range"} & set(inner) else {"": True, "_beyond": False}
+    for beyond, within in ranges.items():
+        over = set()
+        for split, part in splits.items():
+            part = part if within is None else part[part["in_range"].astype(bool) == within]
+            runs = part.groupby("length")["run"].nunique()
+            shared = runs.index[runs == part["run"].nunique()]
+            means = part[part["length"].isin(shared)].groupby("run")["accuracy"].mean()
+            low, high = np.clip(t_interval(means), 0, 1)
+            ends = (f"{split}{beyond}{end}" for end in ("", "_low", "_high"))
+            yield from zip(ends, (means.mean(), low, high), strict=True)
+            over.update(shared)
+        if "length" not in inner:
+            yield f"lengths{beyond}", " ".join(str(int(length)) for length in sorted(over))
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A pipe table; ``.993 [.985, 1.000]``: a mean and its interval; what is the same in every row is said once."""
+    same, columns = _columns(table)
+    head, *body = (" | ".join(line) for line in zip(*(column.cells for column in columns), strict=True))
+    rule = " | ".join("-" * (len(column.cells[0]) - 1) + "-:"[column.right] for column in columns)
+    return "".join([f"{same}\n\n" if same else "", *(f"| {line} |\n" for line in (head, rule, *body))])
+
+
+def text(table: pd.DataFrame, width: int = 140) -> str:
+    """The same for a terminal: what goes beyond `width` characters follows below, behind the first columns again."""
+    same, columns = _columns(table)
+    first = list(table.columns[: table.columns.get_loc("seeds")])
+    keys = [column for column in columns if column.name in first]
+    blocks = [list(keys)]
+    for column in columns[len(keys) :]:
+        if sum(len(c.cells[0]) + 2 for c in (*blocks[-1], column)) > width + 2 and len(blocks[-1]) > len(keys):
+            blocks.append(list(keys))
+        blocks[-1].append(column)
+    grids = (zip(*(column.cells for column in block), strict=True) for block in blocks)
+    parts = ["\n".join("  ".join(line).rstrip() for line in grid) for grid in grids]
+    return "\n\n".join([textwrap.fill(same, width), *parts] if same else parts) + "\n"
+
+
+class _Column(NamedTuple):
+    name: str
+    right: bool  # aligned
+    cells: list[str]  # the heading first, all of one width
+
+
+def _columns(table: pd.DataFrame) -> tuple[str, list[_Column]]:
+    """What is the same in every row, as a sentence, and the other columns."""
+    same, columns = [], []
+    for name in table.columns.drop([f"{c}_{end}" for c in table for end in ("low", "high") if f"{c}_{end}" in table]):
+        if accuracy := f"{name}_low" in table:
+            cells = [_interval(*row) for row in table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)]
+        else:
+            cells = [_short(value) if name in ("parameters", *COSTS) else word(value) or "-" for value in table[name]]
+        head = HEADS.get(name, name.replace("_", " "))
+        kinds = set(cells) - ({"-"} if name.startswith("lengths") else set())  # without scores there are no lengths
+        if len(kinds) == 1 and len(cells) > 1 and not accuracy:
+            same.append(f"{head} {kinds.pop()}")
+        else:
+            size = max(map(len, [head, *cells]))
+            right = pd.api.types.is_numeric_dtype(table[name])
+            padded = [cell.rjust(size) if right else cell.ljust(size) for cell in (head, *cells)]
+            columns.append(_Column(name, right, padded))
+    return f"In every row: {', '.join(same)}." if same else "", columns
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    three = [re.sub(r"^0(?=\.)", "", f"{value:.3f}") for value in (mean, low, high)]
+    return "-" if math.isnan(mean) else three[0] if math.isnan(low) else f"{three[0]} [{three[1]}, {three[2]}]"
+
+
+def _short(value: float) -> str:
+    """Three digits and a prefix: 512, 24.1k, 3.07M."""
+    if math.isnan(value):
+        return "-"
+    digits, exponent = f"{value:.2e}".split("e")
+    thousands = min(max(int(exponent) // 3, 0), 6)
+    return f"{float(digits) * 10 ** (int(exponent) - 3 * thousands):.3g}{['', *'kMGTPE'][thousands]}"

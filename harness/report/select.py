@@ -1,0 +1,206 @@
+"""Which rows, what tells them apart, and whether they may stand together."""
+
+import math
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from harness.nearest import unknown
+
+ALWAYS = ("task", "attention", "scratchpad")  # named in every label and table, whether they vary or not
+SETTINGS = (*ALWAYS, "trace", "objective", "weights", "position", "mask", "layers", "width", "heads", "loops")
+SETTINGS += ("learning_rate", "dtype")
+OF_A_RUN = (*SETTINGS, "run", "status", "recipe", "seed", "parameters")  # known before anything is evaluated
+SPLITS = ("boundary", "broad")  # shown unless others are asked for
+NOT_TRAINING = ("evaluate", "launcher")  # groups of settings that are no part of a recipe
+OF_A_SCORE = ("split", "length", "in_range", "steps", "steps_trained", "stop", "update")
+MEASURES = ("accuracy", "accuracy_low", "accuracy_high", "chance", "majority", "state_bytes", "prompt_flops")
+MEASURES += ("decode_flops", "scored_pairs", "serial_steps", "scratch_tokens")
+COPIES = {name: f"model.{name}" for name in ("layers", "width", "heads", "loops")}
+COPIES |= {"trace": "scratchpad.trace", "learning_rate": "train.learning_rate", "position": "position.name"}
+BASELINES = {"attention": ("softmax",), "scratchpad": ("none", "full")}
+
+
+def word(value: Any) -> str:
+    """How a setting reads: 2.0 is "2", True is "true", a missing one is empty.
+
+    >>> word(2.0), word(0.001), word(float("nan")), word((4, 8))
+    ('2', '0.001', '', '(4, 8)')
+    """
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value).lower() if str(value) in ("True", "False") else str(value)
+
+
+def complete(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with every column that a reader needs; runs without scores know settings by their dotted names only."""
+    needed = (*OF_A_RUN, *OF_A_SCORE, *MEASURES)
+    rows = rows.reindex(columns=[*rows.columns, *(column for column in needed if column not in rows)])
+    for column, copy in COPIES.items():
+        if copy in rows:
+            rows[column] = rows[column].astype(object).fillna(rows[copy]).infer_objects()
+    return rows
+
+
+def order(column: str, text: str) -> tuple[float, str]:
+    """A key that sorts the words of a column: the baselines first, then numbers as numbers, then words."""
+    if text in BASELINES.get(column, ()):
+        return -math.inf, str(BASELINES[column].index(text))
+    try:
+        return float(text), text
+    except ValueError:
+        return math.inf, text
+
+
+def scored(rows: pd.DataFrame, as_trained: bool = False) -> pd.DataFrame:
+    """The rows that hold a score (`as_trained`: at the trained number of steps); ValueError if there are none."""
+    rows = complete(rows)
+    found = rows[rows["accuracy"].notna()]
+    if found.empty:
+        raise ValueError(f"nothing to draw: none of these {rows['run'].nunique()} runs has scores yet")
+    if as_trained:
+        found = found[found["steps"] == found["steps_trained"]]
+        if found.empty:
+            raise ValueError("nothing to draw: none of these scores is at the number of steps that was trained")
+    return found
+
+
+def casualties(rows: pd.DataFrame) -> str:
+    """The runs that did not end well: "2 of 13 runs diverged, 1 of 13 runs failed"; empty if all did."""
+    status = rows.groupby("run")["status"].first()
+    words = {"DIVERGED": "diverged", "FAILED": "failed", "RUNNING": "unfinished"}
+    counts = {word: int((status == code).sum()) for code, word in words.items()}
+    return ", ".join(f"{count} of {len(status)} runs {word}" for word, count in counts.items() if count)
+
+
+def known(names: Iterable[str], columns: Collection[str]) -> None:
+    """Raise ValueError for the first name that is no column, with the nearest one and all that there are."""
+    for name in names:
+        if name not in columns:
+            raise unknown("column ", name, sorted(columns))
+
+
+def select(rows: pd.DataFrame, where: list[str]) -> pd.DataFrame:
+    """The rows that meet every condition ``column=value`` or ``column=a,b``; numbers are compared as numbers.
+
+    A run without scores has no length, split or steps: conditions on such columns keep it, so that no failure is lost.
+    Raises ValueError for a column that does not exist and for a value that no remaining row has.
+    """
+    rows = complete(rows)
+    for condition in where:
+        column, equals, text = (part.strip() for part in condition.partition("="))
+        if not equals:
+            raise ValueError(f"cannot read the condition '{condition}': write column=value or column=a,b")
+        known([column], rows.columns)
+        words = rows[column].map(word)
+        of_a_run = column in OF_A_RUN or "." in column
+        present = set(words if of_a_run else words[rows["accuracy"].notna()])
+        wanted = {_spelt(part.strip(), present) for part in ([text] if text in present else text.split(","))}
+        for value in sorted(wanted - present):
+            values = sorted(present, key=lambda text: order(column, text))
+            more = [f"{len(values) - 20} more"] if len(values) > 20 else []
+            raise unknown(f"among these rows {column}=", value, values, values[:20] + more)
+        rows = rows[words.isin(wanted) | (not of_a_run and rows["accuracy"].isna())]
+    return rows
+
+
+def varying(rows: pd.DataFrame) -> list[str]:
+    """The setting columns that differ between recipes, and so must appear in a label.
+
+    A copy (`layers` beside `model.layers`) is listed once. Settings of a choice (`task.alpha`) are compared where that
+    choice is the same. Should two recipes agree in every column, `recipe` itself is listed last.
+    """
+    one = rows.groupby(_identity(rows), dropna=False, as_index=False).first()
+    groups = [column for column in rows.columns if "." in column and column.split(".")[0] not in NOT_TRAINING]
+    candidates = [c for c in (*SETTINGS, *groups) if c in one and not c.endswith(".seed")]
+    words = one[candidates].map(word)
+    found: list[str] = []
+    for column in candidates:
+        parents = [parent for parent in _parents(column) if parent in words]
+        told = words[words[column] != ""] if column in SETTINGS else words  # a run without scores may not tell
+        counts = told.groupby(parents)[column].nunique() if parents else told[[column]].nunique()
+        name = column.split(".")[-1]
+        copies = (other for other in found if other.split(".")[-1] == name)
+        if counts.max() > 1 and not any(words[other].equals(words[column]) for other in copies):
+            found.append(column)
+    if words[[*(c for c in ALWAYS if c in words), *found]].duplicated().any():
+        found.append("recipe")
+    if "stop" in rows and rows["stop"].nunique() > 1:  # of an evaluation, not of a recipe, yet never averaged over
+        found.append("stop")
+    return found
+
+
+@dataclass(frozen=True)
+class Line:
+    """The rows of one recipe, and what tells it from the others: variant · scratchpad · whatever else varies."""
+
+    variant: str
+    scratchpad: str  # "full", or "full running_extremes" where traces vary
+    rest: str
+    rows: pd.DataFrame
+
+    @property
+    def label(self) -> str:
+        """How the legend calls it."""
+        return " · ".join(part for part in (self.variant, self.scratchpad, self.rest) if part)
+
+
+def lines(rows: pd.DataFrame, hide: Collection[str] = ()) -> list[Line]:
+    """A line for each recipe (and code version, and stop), sorted; `hide` names columns that an axis already shows."""
+    shown = [c for c in varying(rows) if c not in ("attention", "scratchpad", *hide)]
+    found = []
+    for _, group in rows.groupby([*_identity(rows), *(["stop"] if "stop" in rows else [])], dropna=False):
+        words = {column: word(group[column].iloc[0]) for column in ("attention", "scratchpad", *shown)}
+        pad, rest = [words["scratchpad"]], [words["task"]] if "task" in words else []
+        for column in (c for c in shown if words[c] and c != "task"):
+            if column == "trace":
+                pad += [words["trace"]] if pad[0] != "none" else []
+            elif column.startswith("scratchpad."):
+                pad.append(f"{column.removeprefix('scratchpad.')}={words[column]}")
+            else:
+                rest.append(f"{column}={words[column]}")
+        place = [order(column, words[column]) for column in words]
+        found.append((place, Line(words["attention"], " ".join(pad), " ".join(rest), group)))
+    return [line for _, line in sorted(found, key=lambda pair: pair[0])]
+
+
+def check_versions(rows: pd.DataFrame) -> None:
+    """Raise ValueError if the rows mix code versions of one task, of one variant or of the training loop."""
+    for column, of in (("version.task", "task"), ("version.attention", "attention"), ("version.loop", None)):
+        if column not in rows:
+            continue
+        for name, group in rows.groupby(of) if of else [("the training loop", rows)]:
+            versions = sorted(group[column].dropna().unique())
+            if len(versions) > 1:
+                several = " and ".join(map(word, versions))
+                raise ValueError(
+                    f"these rows mix {column} {several} of {name}, which are different experiments: "
+                    f"choose one with {column}={word(versions[-1])}, or allow mixed versions"
+                )
+
+
+def _identity(rows: pd.DataFrame) -> list[str]:
+    return ["recipe", *(c for c in rows.columns if c.startswith("version."))]
+
+
+def _parents(column: str) -> list[str]:
+    """The choices that a column belongs to: `task.alpha` means something only among rows of the same task."""
+    if column == "trace" or column.startswith("scratchpad."):
+        return ["task", "scratchpad"]
+    head, _, tail = column.partition(".")
+    head = tail if head == "version" else head
+    return [head] if tail and head in SETTINGS else []
+
+
+def _spelt(text: str, present: Collection[str]) -> str:
+    """`text`, or if nothing is called so: as `word` spells numbers and truth."""
+    if text in present:
+        return text
+    try:
+        return word(float(text))
+    except ValueError:
+        return text.lower() if text in ("True", "False") else text

@@ -1,0 +1,72 @@
+"""The end of a run, in a table and two sentences: what was seen, and what theory says."""
+
+from math import log2
+
+import pandas as pd
+
+from harness.catalogue import aligned
+from harness.report.select import word
+from tasks.base import Task
+
+
+def table(rows: pd.DataFrame) -> str:
+    """One run's accuracy with its Wilson interval, lengths down and splits across; chance and majority beside them."""
+    data = rows[rows["accuracy"].notna() & (rows["split"] != "validation")]
+    splits = list(dict.fromkeys(data["split"]))
+    lines = [["length", *splits, "chance", "majority (natural)"]]
+    for length, group in data.groupby("length"):
+        cells = group.set_index("split")
+        beyond = "" if cells["in_range"].iloc[0] else " beyond the trained range"
+        natural = cells.loc["natural", "majority"] if "natural" in splits else float("nan")
+        lines.append(
+            [
+                str(length),
+                *(_interval(cells.loc[split]) for split in splits),
+                f"{cells['chance'].iloc[0]:.3f}",
+                (f"{natural:.3f}" if natural == natural else "-") + beyond,
+            ]
+        )
+    return aligned(lines)
+
+
+def _interval(score: pd.Series) -> str:
+    return f"{score['accuracy']:.3f} [{score['accuracy_low']:.3f}, {score['accuracy_high']:.3f}]"
+
+
+def seen(rows: pd.DataFrame) -> str:
+    """What was seen in one run, in a sentence; for a run without scores how it ended."""
+    first = rows.iloc[0]
+    trace = f" ({first['trace']})" if word(first.get("trace")) else ""
+    who = f"{first['attention']} attention with scratchpad {first['scratchpad']}{trace}, seed {first['seed']}"
+    if first["status"] != "DONE":
+        return f"Seen: {who}, has status {first['status']}: {word(first['reason']) or 'it did not come to its end'}."
+    balanced = rows["split"].isin(("boundary", "broad"))
+    data = rows[balanced] if balanced.any() else rows[rows["split"] == "natural"]
+    within, beyond = data[data["in_range"].astype(bool)], data[~data["in_range"].astype(bool)]
+    parts = [f"between the trained lengths, {_worst(within)}"] if len(within) else []
+    parts += [f"beyond them, {_worst(beyond)}"] if len(beyond) else []
+    items = int(first["examples"])
+    how = f"({items:,} items each, free-running)"
+    return f"Seen: {who}, after {int(first['update'])} updates: {'; '.join(parts)} {how}."
+
+
+def _worst(scores: pd.DataFrame) -> str:
+    low = scores.loc[scores.groupby("split")["accuracy"].idxmin()]
+    worst = [f"{row.accuracy:.3f} on {row.split} (length {row.length})" for row in low.itertuples()]
+    return "at worst " + " and ".join(worst)
+
+
+def theory(task_name: str, task: Task, rows: pd.DataFrame) -> str:
+    """What theory says of this task, in a sentence, beside the state that the run carried."""
+    time, steps, classes = task.theory.time, task.theory.steps, task.classes()
+    known = f"time {time.bound}" + (f" ({time.condition})" if time.condition else "")
+    known += f", {steps.bound} reasoning steps suffice ({steps.condition})"
+    if classes is not None:
+        bits = f"{log2(classes):.2f} bits of state are necessary and enough"
+        known += f", and one pass has {classes} residual classes: {bits}"
+    scored = rows[rows["accuracy"].notna() & (rows["split"] != "validation")]
+    if len(scored) == 0:
+        return f"Theory: {task_name} takes {known}."
+    largest = scored.loc[scored["length"].idxmax()]
+    carried = f"this model carries {8 * int(largest['state_bytes']):,} bits at length {largest['length']}"
+    return f"Theory: {task_name} takes {known}; {carried}."
