@@ -1,0 +1,270 @@
+"""The command line: verbs, no logic. No verb means ``run``; ``--help`` of every verb shows examples."""
+
+import argparse
+import importlib.util
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from harness.nearest import Refusal, unknown
+
+EXAMPLES = {
+    "run": """\
+examples:
+  python -m harness task=pairwise                                   one run: train, evaluate, table, figure
+  python -m harness task=pairwise attention=linear scratchpad=full scratchpad.trace=extremes
+  python -m harness task=pairwise evaluate.lengths=[4,8,128]        more lengths add rows to the same run
+  python -m harness -m task=pairwise attention=softmax,linear scratchpad=none,full seed=0,1
+  python -m harness task=pairwise --cfg                             print the composed config
+""",
+    "plot": """\
+examples:
+  python -m harness plot
+  python -m harness plot --where task=pairwise --where attention=softmax
+""",
+    "compare": """\
+examples:
+  python -m harness compare
+  python -m harness compare --by attention length
+""",
+    "list": """\
+examples:
+  python -m harness list
+  python -m harness list tasks
+""",
+    "show": """\
+examples:
+  python -m harness show task=pairwise length=6                     an instance, its twin, every trace
+  python -m harness show pairwise-softmax-none-1a2b3c4d length=6    what that run's model wrote
+""",
+    "check": """\
+examples:
+  python -m harness check task=pairwise task.alpha=5 task.values=16
+  python -m harness check attention=linear
+""",
+}
+
+
+def main(line: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code: 0 done, 1 something failed, 2 refused, 130 Ctrl-C."""
+    words = list(sys.argv[1:] if line is None else line)
+    try:
+        _own_tasks()
+        named = bool(words) and not words[0].startswith("-") and "=" not in words[0]
+        verb = words.pop(0) if named else "run"
+        if verb not in VERBS:
+            raise unknown("verb ", verb, VERBS)
+        return VERBS[verb](_arguments(verb, words))
+    except Refusal as refusal:
+        print(f"harness: {refusal}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"harness: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("harness: interrupted; the same command does what is missing", file=sys.stderr)
+        return 130
+
+
+def _own_tasks() -> None:
+    """A researcher's own ``tasks.py`` in the working folder would be imported in place of ours."""
+    ours, found = Path(__file__).parent.parent / "tasks", importlib.util.find_spec("tasks")
+    if found is None or found.origin is None or Path(found.origin).parent != ours:
+        origin = found.origin if found else None
+        raise Refusal(f"{origin} hides the harness's own package tasks: run from another folder, or type `harness ...`")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one sentence, like everything else."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Refusal(f"{message}; `{self.prog} --help` shows examples")
+
+
+def _arguments(verb: str, words: list[str]) -> argparse.Namespace:
+    parser = _parser(verb)
+    arguments, rest = parser.parse_known_intermixed_args(words)
+    if rest:
+        raise unknown("option ", rest[0], parser._option_string_actions)
+    return arguments
+
+
+def _parser(verb: str) -> argparse.ArgumentParser:
+    program = "python -m harness" + ("" if verb == "run" else f" {verb}")
+    about = VERBS[verb].__doc__ + ("\nverbs: " + ", ".join(VERBS) if verb == "run" else "")
+    form = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(program, description=about, epilog=EXAMPLES[verb], formatter_class=form, allow_abbrev=False)
+    if verb == "run":
+        parser.add_argument("settings", nargs="*", metavar="key=value", help="settings, as in conf/config.yaml")
+        parser.add_argument("-m", dest="sweep", action="store_true", help="run the product of all values: seed=0,1,2")
+        parser.add_argument("--cfg", action="store_true", help="print the composed config and stop")
+        parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
+    elif verb in ("plot", "compare"):
+        several = "results folder, may be repeated"
+        parser.add_argument("--results", type=Path, action="append", metavar="DIR", help=several)
+        some = {"nargs": "+", "action": "extend", "default": []}
+        parser.add_argument("--where", **some, metavar="COLUMN=VALUE", help="only these rows")
+        parser.add_argument("--allow-mixed", action="store_true", help="draw rows of different code versions together")
+        if verb == "compare":
+            parser.add_argument("--by", nargs="+", metavar="COLUMN", help="what to group by")
+    elif verb == "show":
+        parser.add_argument("settings", nargs="+", metavar="RUN|key=value", help="a run's folder name, or settings")
+        parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
+    elif verb == "list":
+        shelves = "tasks|traces|attention|scratchpads"
+        parser.add_argument("shelf", nargs="?", metavar=shelves, help="default: everything")
+    elif verb == "check":
+        what = "task=NAME and attention=NAME, with settings"
+        parser.add_argument("settings", nargs="*", metavar="key=value", help=what)
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train and evaluate what is missing, then say what was seen and what theory says."""
+    from harness import config
+
+    if not arguments.settings:
+        _parser("run").print_help()
+        return 2
+    if arguments.cfg:
+        print(config.printed(arguments.settings), end="")
+        return 0
+    points = config.points(arguments.settings, arguments.sweep)
+    launcher = config.launcher(arguments.settings, arguments.sweep)
+    from harness.launch import launch
+
+    return _tell(points, launch(points, arguments.results, launcher.jobs))
+
+
+def _tell(points: Sequence, folders: Sequence[Path]) -> int:
+    import pandas as pd
+
+    from harness import store
+    from harness.report import compare, summary
+
+    rows = pd.concat([store.read_run(folder) for folder in folders], ignore_index=True)
+    status = rows.groupby("run")["status"].first()
+    if len(points) > 1:
+        print(compare.text(compare.table(rows)), end="")
+        print("; ".join(f"{count} {name}" for name, count in status.value_counts().items()))
+    elif "accuracy" in rows:
+        print(f"{summary.table(rows)}\n\n{folders[0] / 'accuracy.png'}\n")
+    for run, ended in status.items():
+        if ended == "FAILED":
+            reason = rows.loc[rows["run"] == run, "reason"].iloc[0]
+            print(f"harness: {run} failed: {reason}; the whole story is in its log.txt", file=sys.stderr)
+    if len(points) == 1:
+        print(summary.seen(rows))
+        print(summary.theory(points[0].task_name, points[0].task, rows))
+    return int((status == "FAILED").any())
+
+
+def plot(arguments: argparse.Namespace) -> int:
+    """Draw accuracy against length and against steps, and cost against length, a figure for each task."""
+    from harness import store
+    from harness.report import figures
+
+    roots = arguments.results or [Path("results")]
+    for task, rows in _rows(arguments, roots).groupby("task"):
+        for name in ("accuracy_against_length", "accuracy_against_steps", "cost_against_length"):
+            figure = _refusing(getattr(figures, name), rows, allow_mixed=arguments.allow_mixed)
+            for kind in ("png", "svg"):
+                path = roots[0] / "figures" / f"{task}-{name.replace('_', '-')}.{kind}"
+                store.write(path, figures.render(figure, kind))
+            print(path.with_suffix(".png"))
+    return 0
+
+
+def compare(arguments: argparse.Namespace) -> int:
+    """Print a table of runs, a row for each recipe or for whatever --by names, and write it as Markdown and CSV."""
+    from harness import store
+
+    roots = arguments.results or [Path("results")]
+    rows = _rows(arguments, roots)
+    from harness.report import compare  # scipy
+
+    table = _refusing(compare.table, rows, arguments.by, allow_mixed=arguments.allow_mixed)
+    store.write(roots[0] / "compare.md", compare.markdown(table))
+    store.write(roots[0] / "compare.csv", table.to_csv(index=False))
+    print(compare.text(table), end="")
+    print(f"\n{roots[0] / 'compare.md'}  {roots[0] / 'compare.csv'}")
+    return 0
+
+
+def _rows(arguments: argparse.Namespace, roots: Sequence[Path]):
+    from harness import store
+    from harness.report.select import select
+
+    rows = store.read(roots)
+    if rows.empty:
+        folders = ", ".join(str(root / "runs") for root in roots)
+        raise Refusal(f"there is no run in {folders}: `python -m harness task=NAME` makes one")
+    return _refusing(select, rows, arguments.where)
+
+
+def _refusing(function, *arguments, **named):
+    """Call the report: what it refuses with ValueError is the user's to mend."""
+    try:
+        return function(*arguments, **named)
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Show one problem with its twin and every trace, or what a run's model wrote."""
+    from harness import config, store
+
+    words = arguments.settings
+    length = next((word.removeprefix("length=") for word in words if word.startswith("length=")), None)
+    if length is None or not length.isdecimal():
+        raise Refusal(f"length={length}: show needs one length, an integer")
+    runs = [word for word in words if "=" not in word]
+    if runs:
+        folders = {folder.name: folder for folder in store.runs(arguments.results)}
+        if runs[0] not in folders:
+            raise unknown("run ", runs[0], folders)
+    else:
+        settings = [word for word in words if not word.startswith("length=")]
+        (point,) = config.points([*settings, f"evaluate.lengths=[{length}]"])
+    from harness import show  # torch
+
+    lines = show.written(folders[runs[0]], int(length)) if runs else show.instance(point, int(length))
+    print("\n".join(_refusing(list, lines)))
+    return 0
+
+
+def list_(arguments: argparse.Namespace) -> int:
+    """List the tasks with what theory knows of them, the traces, the attention variants, the scratchpads."""
+    from harness.catalogue import SHELVES, shelf
+
+    if arguments.shelf is not None and arguments.shelf not in SHELVES:
+        raise unknown("list ", arguments.shelf, SHELVES)
+    print("\n\n".join(shelf(name) for name in ([arguments.shelf] if arguments.shelf else SHELVES)))
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Hold the laws against a task and a variant, with your own settings, and try cheap shortcuts on the task."""
+    from harness import check, config
+
+    groups = {word.partition("=")[0].partition(".")[0] for word in arguments.settings}
+    if not groups & {"task", "attention"}:
+        raise Refusal("check: task=NAME or attention=NAME is needed, or both")
+    some_task = [] if "task" in groups else [f"task={config.choices('task')[0]}"]
+    (point,) = config.points([*arguments.settings, *some_task])
+    passed = True
+    for group, laws in (("task", check.of_task), ("attention", check.of_variant)):
+        if group in groups:
+            found = laws(point)
+            passed &= all(verdict.passed for verdict in found)
+            print("\n".join(check.verdicts(group, found)), end="\n\n")
+    if "task" in groups:
+        print("\n".join(check.shortcuts(point)))
+    return 0 if passed else 1
+
+
+VERBS = {"run": run, "plot": plot, "compare": compare, "list": list_, "show": show, "check": check}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""The laws, held against somebody's own task and variant with their own settings."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from harness import attention
+from harness.attention.check import check_variant
+from harness.catalogue import aligned
+from harness.settings import Experiment
+from tasks.base import SPLITS
+from tasks.check import SHORTCUTS, Verdict, check_task, default_lengths, shortcut_scores
+
+
+def of_task(experiment: Experiment) -> list[Verdict]:
+    """Every law of ``tasks/check.py``."""
+    return check_task(experiment.task)
+
+
+def of_variant(experiment: Experiment) -> list[Verdict]:
+    """Every law of ``harness/attention/check.py``."""
+    chosen = experiment.attention
+    return check_variant(partial(attention.load(chosen.name), **dict(chosen.settings)))
+
+
+def verdicts(name: str, found: list[Verdict]) -> Iterator[str]:
+    """The verdicts in lines."""
+    yield f"{name}: {sum(v.passed for v in found)} of {len(found)} laws hold"
+    for verdict in found:
+        yield f"  {'holds' if verdict.passed else 'FAILS'}  {verdict.law.replace('_', ' ')}"
+        if not verdict.passed:
+            yield f"         {verdict.detail}"
+
+
+def shortcuts(experiment: Experiment) -> Iterator[str]:
+    """How far rules that look at one cheap feature get, in lines; chance is what twins should hold them to."""
+    task = experiment.task
+    for split in SPLITS[:2]:
+        scores = {n: shortcut_scores(task, n, split) for n in default_lengths(task)}
+        yield f"shortcuts on {split}, accuracy by length (chance {task.chance(task.shortest):.2f})"
+        heading = ["  ", *map(str, scores)]
+        lines = [[f"  {name}", *(f"{score[name]:.2f}" for score in scores.values())] for name in SHORTCUTS]
+        yield aligned([heading, *lines])

@@ -1,0 +1,68 @@
+"""One problem, looked at: prompt and twin, every trace step by step, and what a model wrote, where it first erred."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from harness import store
+from harness.draw import Source
+from harness.evaluate import BLOCK, Answers, answer
+from harness.experiment import weights
+from harness.model import build
+from harness.seeding import rng
+from harness.sequence import Batch, word
+from harness.settings import Experiment
+from tasks.base import Task
+
+
+def instance(experiment: Experiment, length: int) -> Iterator[str]:
+    """A boundary instance with its twin, and every trace of both, in lines."""
+    task = experiment.task
+    pair = task.sample(rng(experiment.seed, f"test/boundary/{length}", 0), 2, length, "boundary")
+    yield f"{experiment.task_name}, length {length}: a boundary instance and its twin, the edit in brackets"
+    edited = pair.prompt[0] != pair.prompt[1]
+    for prompt, said in zip(pair.prompt, pair.answer, strict=True):
+        words = [f"[{task.word(t)}]" if e else f" {task.word(t)} " for t, e in zip(prompt, edited, strict=True)]
+        yield f"  {''.join(f'{w:>5}' for w in words)}   -> {_words(task, said)}"
+    for name, trace in task.traces.items():
+        yield ""
+        yield f"{name}: {trace.law} steps of {trace.width} tokens, {trace.count(length)} at length {length}"
+        both = trace.steps(pair.prompt)
+        for index, (one, other) in enumerate(zip(both[0], both[1], strict=True), start=1):
+            yield f"  {index:>4}  {_words(task, one):<20} {_words(task, other)}"
+        answers = [_words(task, said) for said in trace.read(both)]
+        yield f"  read  {answers[0]:<20} {answers[1]}"
+
+
+def written(folder: Path, length: int, split: str = "boundary") -> Iterator[str]:
+    """What the model of a run wrote on a twin of the test items, and on the first item that it got wrong, in lines."""
+    experiment = Experiment.of(store.from_yaml(folder / "config.yaml"))
+    model = build(experiment)
+    model.load_state_dict(weights(folder))
+    source = Source(experiment.task, experiment.scratchpad, experiment.seed)
+    batch = source.items(split, length, experiment.evaluate.examples).rows(0, BLOCK)
+    answers = answer(model, batch)
+    wrong = np.flatnonzero(~answers.right_tokens.all(1))
+    yield f"{folder.name}: what it wrote on {split}, length {length}"
+    yield f"{len(wrong)} of the first {len(batch.tokens)} answers are wrong"
+    for item in dict.fromkeys([0, 1, *wrong[:1].tolist()]):
+        yield ""
+        yield f"item {item}"
+        yield f"  given   {_words(experiment.task, batch.prompt[item])}"
+        yield from _row(experiment.task, batch, answers, item)
+
+
+def _row(task: Task, batch: Batch, answers: Answers, item: int) -> Iterator[str]:
+    wrote, true = answers.written[item], batch.written[item].numpy()
+    steps = zip(*(tokens[: batch.scratch].reshape(-1, batch.step) for tokens in (wrote, true)), strict=True)
+    for index, (step, right) in enumerate(steps, start=1):
+        mark = f"   <- first wrong step, right is {_words(task, right)}" if index == answers.first_error[item] else ""
+        yield f"  {index:>6}  {_words(task, step)}{mark}"
+    said, right = wrote[-batch.answer :], true[-batch.answer :]
+    verdict = "right" if (said == right).all() else f"wrong, right is {_words(task, right)}"
+    yield f"  answer  {_words(task, said)}   ({verdict})"
+
+
+def _words(task: Task, tokens: Iterable[int]) -> str:
+    return " ".join(word(task, int(token)) for token in tokens)
