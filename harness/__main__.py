@@ -128,7 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
         _parser("run").print_help()
         return 2
     if arguments.cfg:
-        print(config.printed(arguments.settings), end="")
+        print(config.printed(arguments.settings, arguments.sweep), end="")
         return 0
     points = config.points(arguments.settings, arguments.sweep)
     launcher = config.launcher(arguments.settings, arguments.sweep)
@@ -163,10 +163,12 @@ def _tell(points: Sequence, folders: Sequence[Path]) -> int:
 def plot(arguments: argparse.Namespace) -> int:
     """Draw accuracy against length and against steps, and cost against length, a figure for each task."""
     from harness import store
-    from harness.report import figures
 
     roots = arguments.results or [Path("results")]
-    for task, rows in _rows(arguments, roots).groupby("task"):
+    found = _rows(arguments, roots)
+    from harness.report import figures  # matplotlib
+
+    for task, rows in found.groupby("task"):
         for name in ("accuracy_against_length", "accuracy_against_steps", "cost_against_length"):
             figure = _refusing(getattr(figures, name), rows, allow_mixed=arguments.allow_mixed)
             for kind in ("png", "svg"):
@@ -226,7 +228,9 @@ def show(arguments: argparse.Namespace) -> int:
             raise unknown("run ", runs[0], folders)
     else:
         settings = [word for word in words if not word.startswith("length=")]
-        (point,) = config.points([*settings, f"evaluate.lengths=[{length}]"])
+        (point,) = config.points(settings)
+        if not point.task.shortest <= int(length) <= point.task.longest:
+            raise Refusal(f"length={length}: {point.task.shortest} to {point.task.longest} are possible for this task")
     from harness import show  # torch
 
     lines = show.written(folders[runs[0]], int(length)) if runs else show.instance(point, int(length))

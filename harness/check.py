@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
+import torch
+
 from harness import attention
 from harness.attention.check import check_variant
 from harness.catalogue import aligned
@@ -18,6 +20,7 @@ def of_task(experiment: Experiment) -> list[Verdict]:
 
 def of_variant(experiment: Experiment) -> list[Verdict]:
     """Every law of ``harness/attention/check.py``."""
+    torch.set_num_threads(experiment.threads)  # tiny products: sharing the cores makes them many times slower
     chosen = experiment.attention
     return check_variant(partial(attention.load(chosen.name), **dict(chosen.settings)))
 

@@ -63,9 +63,10 @@ def launcher(line: Sequence[str], sweep: bool = False) -> Launcher:
     return chosen.pop()
 
 
-def printed(line: Sequence[str]) -> str:
-    """The composed config of one run, as yaml."""
-    return yaml.safe_dump(_compose(_product(line, sweep=False)[0]), sort_keys=False)
+def printed(line: Sequence[str], sweep: bool = False) -> str:
+    """The composed config of every point, as yaml documents. Raises Refusal for what cannot be run."""
+    points(line, sweep)
+    return "---\n".join(yaml.safe_dump(_compose(point), sort_keys=False) for point in _product(line, sweep))
 
 
 def choices(group: str) -> list[str]:

@@ -23,11 +23,14 @@ class Cost:
 
 
 def forward_flops(model: GPT, tokens: int, logits: int, seen: int | None = None) -> int:
-    """FLOPs of one forward pass over ``tokens`` tokens after ``seen`` others, with logits at ``logits`` positions."""
+    """FLOPs of one forward pass over ``tokens`` tokens after ``seen`` others, with logits at ``logits`` positions.
+
+    The last block thinks only where logits are wanted.
+    """
     vocab, width = model.tokens.weight.shape
     mixing = sum(block.mixer.flops(tokens, seen) for block in model.blocks)
-    mlp = len(model.blocks) * 2 * tokens * 2 * width * 4 * width
-    return mixing + mlp + 2 * logits * width * vocab
+    thinking = ((len(model.blocks) - 1) * tokens + logits) * 2 * 2 * width * 4 * width
+    return mixing + thinking + 2 * logits * width * vocab
 
 
 def passes(given: int, count: int, forced: Collection[int]) -> list[tuple[int, int]]:

@@ -34,6 +34,7 @@ class Source:
         parts = [
             self._sample(f"{stream}/{split}/{length}", index, share, length, split)
             for split, share in (("boundary", boundary), ("broad", size - boundary))
+            if share
         ]
         return Instance(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("prompt", "answer")))
 

@@ -116,13 +116,15 @@ def run(experiment: Experiment, root: Path, quiet: bool = False) -> Path:
     The run's status is DONE or DIVERGED after it; FAILED, with the reason, if an exception passes through.
     """
     torch.set_num_threads(experiment.threads)
-    model, where = build(experiment).to(experiment.device), folder(experiment, root)
+    where = folder(experiment, root)
     record = _record(experiment, where)
     if record["status"] == "DIVERGED":
         return where
     store.write(where / "config.yaml", store.to_yaml(experiment.settings()))
     try:
+        model = build(experiment).to(experiment.device)
         if "update" not in record:
+            _note(where, record)
             _train(experiment, model, where, record, quiet)
         if missing := _missing(experiment, model, where, record):
             model.load_state_dict(weights(where))  # what is evaluated is what was saved
@@ -145,7 +147,9 @@ def weights(where: Path) -> dict[str, torch.Tensor]:
     loaded = store.load_checkpoint(where)
     if loaded is None:
         raise FileNotFoundError(f"{where} has no checkpoint")
-    tensors, _, _ = loaded
+    tensors, facts, _ = loaded
+    if facts["run"] != where.name:
+        raise store.Corrupt(f"{where / 'checkpoint'} holds the weights of {facts['run']}")
     return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
 
 
@@ -188,7 +192,6 @@ def _train(experiment: Experiment, model: GPT, where: Path, record: Json, quiet:
         length, batch = source.training(update, settings.lengths, settings.batch, settings.mix)
         return length, batch.to(experiment.device)
 
-    _note(where, record)
     with tqdm(total=settings.updates, desc="train", unit=" updates", disable=quiet or None) as bar:
         for progress in train.fit(model, optimizer, draw, settings):
             flops += price[progress.length]
@@ -206,7 +209,7 @@ def _train(experiment: Experiment, model: GPT, where: Path, record: Json, quiet:
     store.write(where / "curve.csv", store.to_csv(curve, CURVE))
     moments = {f"optimizer.{i}.{k}": v for i, s in optimizer.state_dict()["state"].items() for k, v in s.items()}
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()} | moments
-    store.save_checkpoint(where, progress.update, tensors, {"versions": record["versions"]})
+    store.save_checkpoint(where, progress.update, tensors, {"run": where.name})
     seconds = time.perf_counter() - began
     _note(where, record, update=progress.update, train_flops=flops, train_seconds=seconds)
 

@@ -78,6 +78,8 @@ class Evaluate:
 
     def __post_init__(self):
         _require(len(self.lengths) > 0, "evaluate.lengths", self.lengths, "at least one length is needed")
+        _require(len(set(self.lengths)) == len(self.lengths), "evaluate.lengths", self.lengths, "each length once")
+        _require(len(set(self.splits)) == len(self.splits), "evaluate.splits", self.splits, "each split once")
         _require(len(self.splits) > 0, "evaluate.splits", self.splits, "at least one split is needed")
         for split in self.splits:
             if split not in SPLITS:

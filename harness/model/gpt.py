@@ -28,18 +28,21 @@ class MLP(nn.Module):
 
 
 class Block(nn.Module):
-    """Mix over positions, then think at each of them."""
+    """Mix over positions, then think at each of them: both add to the residual stream (B, T, C)."""
 
     def __init__(self, mixer: Mixer, width: int):
         super().__init__()
         self.norm_mixer, self.mixer = nn.LayerNorm(width), mixer
         self.norm_mlp, self.mlp = nn.LayerNorm(width), MLP(width)
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+    def mix(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         """(B, T, C) -> (B, T, C), the next state of this layer."""
         mixed, state = self.mixer(self.norm_mixer(x), state)
-        x = x + mixed
-        return x + self.mlp(self.norm_mlp(x)), state
+        return x + mixed, state
+
+    def think(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> (B, T, C)."""
+        return x + self.mlp(self.norm_mlp(x))
 
 
 class GPT(nn.Module):
@@ -78,9 +81,12 @@ class GPT(nn.Module):
         x = self.tokens(tokens) + self.position(seen, tokens.shape[1])
         after = []
         for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
-            x, layer = block(x, before)
+            x, layer = block.mix(x, before)
+            if block is self.blocks[-1]:
+                x = x[:, at]  # after the last mixing no position is read by another
+            x = block.think(x)
             after.append(layer)
-        return F.linear(self.norm(x[:, at]), self.tokens.weight), None if state is None else after
+        return F.linear(self.norm(x), self.tokens.weight), None if state is None else after
 
     def empty(self, batch: int, room: int = 0) -> list[State]:
         """The state before the first token, layer by layer; see :meth:`Mixer.empty`."""

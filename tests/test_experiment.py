@@ -1,0 +1,259 @@
+"""A run: its identity, its folder, what repeating the command does, how it ends."""
+
+import csv
+import json
+from dataclasses import replace
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.numpy import load_file
+
+from harness import config, experiment, launch, store, train
+from harness.settings import Experiment
+
+SMALL = [
+    "task=pairwise",
+    "task.alpha=3",
+    "task.values=8",
+    "model.width=8",
+    "model.heads=2",
+    "model.layers=1",
+    "model.context=64",
+    "train.lengths=[2,5]",
+    "train.updates=12",
+    "train.batch=6",
+    "train.warmup=2",
+    "train.validate_every=5",
+    "train.validate_examples=20",
+    "evaluate.lengths=[2,7]",
+    "evaluate.examples=31",
+]
+
+
+@cache
+def small(*line: str) -> Experiment:
+    (point,) = config.points([*SMALL, *line])
+    return point
+
+
+def rows(folder) -> list[dict]:
+    with (folder / "scores.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def weights(folder) -> dict[str, np.ndarray]:
+    (newest,) = (folder / "checkpoint").iterdir()
+    return load_file(newest / "tensors.safetensors")
+
+
+CHANGES = [  # (what else is set, the setting, another value): every one trains other weights
+    ([], "task.alpha", 4),
+    ([], "task.values", 9),
+    ([], "attention", "linear"),
+    ([], "scratchpad", "full"),
+    ([], "scratchpad", "filler"),
+    (["scratchpad=full"], "scratchpad.trace", "extremes"),
+    (["scratchpad=full", "scratchpad.scale=1"], "scratchpad.content", "filler"),
+    (["scratchpad=full"], "scratchpad.scale", 1),
+    (["scratchpad=filler"], "scratchpad.scale", 2),
+    (["scratchpad=filler"], "scratchpad.power", 0),
+    ([], "position.std", 0.02),
+    ([], "model.layers", 2),
+    ([], "model.width", 16),
+    ([], "model.heads", 4),
+    ([], "model.context", 65),
+    ([], "model.token_std", 0.03),
+    ([], "train.lengths", "[2,6]"),
+    ([], "train.mix", 1),
+    ([], "train.updates", 13),
+    ([], "train.batch", 7),
+    ([], "train.learning_rate", 0.01),
+    ([], "train.warmup", 3),
+    ([], "train.weight_decay", 0),
+    ([], "train.clip", 2),
+    ([], "train.stop_at", 0.5),
+    ([], "train.validate_every", 6),
+    ([], "train.validate_examples", 21),
+    ([], "seed", 1),
+]
+NEUTRAL = [  # cannot change the weights: a scratchpad of no steps has no trace, one without scale has no power, ...
+    ([], "scratchpad.trace", "pairs"),
+    ([], "scratchpad.power", 1),
+    ([], "scratchpad.content", "filler"),
+    (["scratchpad=full"], "scratchpad.trace", "running_extremes"),
+    (["scratchpad=full"], "scratchpad.power", 2),
+    (["scratchpad=filler"], "scratchpad.trace", "pairs"),
+    ([], "evaluate.lengths", "[3]"),
+    ([], "evaluate.splits", "[broad]"),
+    ([], "evaluate.examples", 50),
+    ([], "device", "cuda"),
+    ([], "threads", 2),
+    ([], "launcher.jobs", 1),
+]
+
+
+@pytest.mark.parametrize(("context", "key", "value"), CHANGES, ids=lambda part: str(part).replace("/", "-"))
+def test_every_training_setting_changes_the_identity(context, key, value):
+    was, now = (experiment.identity(small(*context, *line)) for line in ([], [f"{key}={value}"]))
+    assert was[0] != now[0]
+    assert (was[1] == now[1]) == (key == "seed"), "the recipe is the run without its seed"
+
+
+@pytest.mark.parametrize(("context", "key", "value"), NEUTRAL, ids=lambda part: str(part).replace("/", "-"))
+def test_no_other_setting_does(context, key, value):
+    assert experiment.identity(small(*context)) == experiment.identity(small(*context, f"{key}={value}"))
+
+
+def test_every_setting_is_in_one_of_the_two_tables():
+    named = {key for _, key, _ in CHANGES + NEUTRAL}
+    settings = pd.json_normalize(yaml.safe_load(config.printed(SMALL))).columns
+    assert {key for key in settings if not key.endswith(".name")} <= named
+
+
+@pytest.mark.parametrize("part", ["task", "attention", "loop"])
+def test_a_version_changes_the_identity(part, monkeypatch):
+    was, versions = experiment.identity(small()), experiment.versions(small())
+    monkeypatch.setattr(experiment, "versions", lambda point: versions | {part: 99})
+    assert experiment.identity(small())[1] != was[1]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    return root, experiment.run(small("scratchpad=full"), root, quiet=True)
+
+
+def test_a_run_folder_holds_what_its_readers_rely_on(ran):
+    _, folder = ran
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"config.yaml", "run.json", "scores.csv", "items.npz", "curve.csv", "checkpoint", "accuracy.png"}
+    record = json.loads((folder / "run.json").read_text())
+    assert record["status"] == "DONE"
+    assert record["update"] == 12
+    assert set(record["fingerprint"]) >= {"torch", "numpy", "python", "cpu", "device", "dtype", "threads", "commit"}
+    assert Experiment.of(store.from_yaml(folder / "config.yaml")) == small("scratchpad=full")
+    assert folder.name == f"pairwise-softmax-full-{record['id'][:8]}"
+
+
+def test_scores_have_a_row_for_each_split_and_length_and_every_column(ran):
+    _, folder = ran
+    found = rows(folder)
+    assert tuple(found[0]) == tuple(experiment.COLUMNS)
+    asked = {("validation", 2), ("validation", 5)} | {(s, n) for s in ("boundary", "broad", "natural") for n in (2, 7)}
+    assert {(row["split"], int(row["length"])) for row in found} == asked
+    assert {(int(r["length"]), r["in_range"]) for r in found} == {(2, "True"), (5, "True"), (7, "False")}
+    for row in found:
+        assert int(row["steps"]) == int(row["steps_trained"]) == int(row["length"])
+        assert int(row["scratch_tokens"]) == 2 * int(row["length"])
+        assert all(row[column] != "" for column in experiment.COLUMNS if column != "first_error")
+
+
+def test_items_are_the_accuracy_item_by_item(ran):
+    _, folder = ran
+    found, items = store.load_scores(folder)
+    assert len(items) == len(found)
+    for row in found:
+        assert items[store.item_key(row)].shape == (31,)
+        assert items[store.item_key(row)].mean() == row["accuracy"]
+
+
+def test_the_curve_has_loss_and_validation(ran):
+    _, folder = ran
+    with (folder / "curve.csv").open() as file:
+        curve = list(csv.DictReader(file))
+    assert [int(row["update"]) for row in curve] == [5, 10, 12]
+    assert all(float(row["loss"]) > 0 and row["validation"] for row in curve)
+    assert float(curve[-1]["train_flops"]) == float(rows(folder)[0]["train_flops"])
+
+
+def test_a_finished_run_is_not_trained_again_and_more_lengths_add_rows(ran, monkeypatch):
+    root, folder = ran
+    before = rows(folder)
+    monkeypatch.setattr(train, "fit", None)
+    assert experiment.run(small("scratchpad=full"), root, quiet=True) == folder
+    assert rows(folder) == before
+    experiment.run(small("scratchpad=full", "evaluate.lengths=[2,7,9]"), root, quiet=True)
+    after = rows(folder)
+    assert after[: len(before)] == before
+    assert {(row["split"], row["length"]) for row in after[len(before) :]} == {
+        ("boundary", "9"),
+        ("broad", "9"),
+        ("natural", "9"),
+    }
+
+
+def test_the_same_run_elsewhere_is_bit_identical(ran, tmp_path):
+    _, folder = ran
+    again = experiment.run(small("scratchpad=full"), tmp_path, quiet=True)
+    assert again.name == folder.name
+    ours, theirs = weights(folder), weights(again)
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    asked = [row for row in rows(folder) if row["length"] != "9"]
+    assert [r | {"seconds": ""} for r in asked] == [r | {"seconds": ""} for r in rows(again)]
+
+
+def test_another_seed_is_another_run(ran, tmp_path):
+    _, folder = ran
+    other = experiment.run(small("scratchpad=full", "seed=1"), tmp_path, quiet=True)
+    assert other.name != folder.name
+    assert not np.array_equal(weights(folder)["model.tokens.weight"], weights(other)["model.tokens.weight"])
+
+
+def test_validation_passed_twice_in_a_row_ends_training(tmp_path):
+    folder = experiment.run(small("train.stop_at=0.3", "train.updates=500"), tmp_path, quiet=True)
+    with (folder / "curve.csv").open() as file:
+        passed = [float(row["validation"]) >= 0.3 for row in csv.DictReader(file) if row["validation"]]
+    assert len(passed) < 100
+    assert passed[-2:] == [True, True]
+    assert not any(one and other for one, other in pairwise(passed[:-1]))
+
+
+def test_a_diverged_run_is_a_result(tmp_path, monkeypatch):
+    assert launch.launch([small("train.learning_rate=1e30")], tmp_path, jobs=1)
+    frame = store.read([tmp_path])
+    assert frame["status"].tolist() == ["DIVERGED"]
+    assert "update" in frame["reason"][0]
+    assert "accuracy" not in frame
+    monkeypatch.setattr(train, "fit", None)  # and it is not tried again
+    launch.launch([small("train.learning_rate=1e30")], tmp_path, jobs=1)
+    assert store.read([tmp_path])["status"].tolist() == ["DIVERGED"]
+
+
+def test_a_failed_run_says_why_and_is_tried_again(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment, "evaluate", lambda *_: (_ for _ in ()).throw(MemoryError("too much")))
+        (folder,) = launch.launch([small()], tmp_path, jobs=1)
+        frame = store.read([tmp_path])
+        assert frame["status"].tolist() == ["FAILED"]
+        assert frame["reason"].tolist() == ["MemoryError: too much"]
+        assert "Traceback" in (folder / "log.txt").read_text()
+    launch.launch([small()], tmp_path, jobs=1)
+    assert set(store.read([tmp_path])["status"]) == {"DONE"}
+
+
+def test_the_loop_is_golden():
+    """One update in float64: a change of these digits needs a new ``train.VERSION``."""
+    point = replace(small(), seed=5)
+    model = experiment.build(point).double()
+    source = experiment.Source(point.task, point.scratchpad, point.seed)
+
+    def draw(update: int):
+        return source.training(update, lengths=(5,), size=6, mix=0.5)
+
+    progress = list(train.fit(model, train.optimizer(model, point.train), draw, replace(point.train, updates=3)))
+    seen = [*(p.loss for p in progress), *(p.gradient_norm for p in progress)]
+    with torch.no_grad():
+        seen.append(sum(parameter.abs().sum().item() for parameter in model.parameters()))
+    assert train.VERSION == 1
+    assert seen == pytest.approx(GOLDEN, abs=1e-9)
+
+
+GOLDEN = [2.7141420404021153, 2.698991790940034, 2.666830892842303]  # loss in nats
+GOLDEN += [1.7244976050765382, 1.6826796089813651, 1.4517588422586072]  # gradient norm
+GOLDEN += [131.74071032583024]  # sum of the absolute weights

@@ -1,0 +1,60 @@
+"""Several runs: each in a process of its own, none hurts another, and alone or in a sweep gives the same bits."""
+
+import numpy as np
+import pytest
+import torch
+
+from harness import config, experiment, launch, store
+from harness.__main__ import main
+from tests.test_experiment import SMALL, rows, weights
+
+TOO_LARGE = "train.batch=1000000000000"  # asks numpy for terabytes: fails at once, whatever the machine
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    root = tmp_path_factory.mktemp("swept")
+    code = main(["-m", *SMALL, "seed=0,1", f"train.batch=6,{TOO_LARGE.partition('=')[2]}", "--results", str(root)])
+    return root, code
+
+
+def test_a_run_that_fails_hurts_no_other_and_says_why(swept):
+    root, code = swept
+    frame = store.read([root]).groupby("run").first()
+    assert sorted(frame["status"]) == ["DONE", "DONE", "FAILED", "FAILED"]
+    assert frame.loc[frame["status"] == "FAILED", "reason"].str.contains("MemoryError|allocate").all()
+    assert code == 1
+
+
+def test_in_a_sweep_and_alone_a_run_gives_the_same_bits(swept, tmp_path):
+    root, _ = swept
+    (point,) = config.points([*SMALL, "seed=1"])
+    alone = experiment.run(point, tmp_path, quiet=True)
+    together = experiment.folder(point, root)
+    assert [r | {"seconds": ""} for r in rows(alone)] == [r | {"seconds": ""} for r in rows(together)]
+    ours, theirs = weights(alone), weights(together)
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_run_that_is_killed_without_a_word_gets_its_reason(tmp_path):
+    class Killed:
+        exitcode = -9
+
+        def join(self):
+            pass
+
+    store.write(tmp_path / "run.json", store.to_json({"status": "RUNNING", "run": "x"}))
+    assert launch._ended(Killed(), tmp_path)
+    assert store.from_json(tmp_path / "run.json") == {"status": "FAILED", "run": "x", "reason": "killed by SIGKILL"}
+
+
+def test_everything_is_checked_before_anything_starts(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main(["-m", *SMALL, "seed=0,1", "device=cpu,cuda", "--results", str(tmp_path / "results")]) == 2
+    assert "device=cuda" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_only_the_natural_split_can_be_asked_for(tmp_path, capsys):
+    assert main([*SMALL, "evaluate.splits=[natural]", "--results", str(tmp_path)]) == 0
+    assert "on natural" in capsys.readouterr().out
