@@ -47,7 +47,7 @@ def identity(experiment: Experiment) -> tuple[str, str]:
     """
     settings = experiment.settings()
     training = {key: settings[key] for key in ("task", "attention", "scratchpad", "position", "model", "train")}
-    del training["scratchpad"]["name"]  # what is written counts, not what it is called
+    del training["scratchpad"]["name"]  # it follows from the rest
     training["versions"] = versions(experiment)
     return _digest(training | {"seed": experiment.seed}), _digest(training)
 

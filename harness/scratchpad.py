@@ -37,7 +37,7 @@ class Scratchpad:
             raise ValueError(f"scratchpad.power={self.power}: 0 to 4 are possible")
 
     def canonical(self, task: Task) -> "Scratchpad":
-        """The same scratchpad with every setting that cannot matter at its neutral value. Two that agree are one run.
+        """The same scratchpad under its own name, every setting that cannot matter neutral. Two that agree are one run.
 
         Raises ValueError for a trace that the task does not have, wanted or only named.
         """
@@ -46,13 +46,13 @@ class Scratchpad:
         if self.scale == 0:
             return Scratchpad("none", "trace", None, 0.0, 0.0)
         if self.content == "filler":
-            return Scratchpad(self.name, "filler", None, float(self.scale), float(self.power))
+            return Scratchpad("filler", "filler", None, float(self.scale), float(self.power))
         if not task.traces:
             raise ValueError(f"scratchpad={self.name}: the task has no trace to write, none and filler are possible")
         trace = self.trace if self.trace is not None else next(iter(task.traces))
         if self.scale is None:
-            return Scratchpad(self.name, "trace", trace, None, 0.0)
-        return Scratchpad(self.name, "trace", trace, float(self.scale), float(self.power))
+            return Scratchpad("full", "trace", trace, None, 0.0)
+        return Scratchpad("budget", "trace", trace, float(self.scale), float(self.power))
 
     def source(self, task: Task) -> Trace | None:
         """The trace that is written, None for filler and for 0 steps. Expects a canonical scratchpad."""

@@ -145,7 +145,7 @@ REFUSED = {
     "task=pairwise task.alpha=1.5": "an integer is needed",
     "task=pairwise task.alpha=${oc.env:HOME}": "an integer is needed",
     "task=pairwise task.values=2": "at least 3 values",
-    "task=pairwise scratchpad=ful": "did you mean full? There is: filler, full, none",
+    "task=pairwise scratchpad=ful": "did you mean full? There is: budget, filler, full, none",
     "task=pairwise scratchpad=full scratchpad.trace=runing_extremes": "did you mean running_extremes?",
     "task=pairwise scratchpad.trace=runing_extremes": "did you mean running_extremes?",
     "task=pairwise scratchpad=full scratchpad.scale=9": "9 steps at length 4, but running_extremes has 4 there",

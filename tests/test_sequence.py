@@ -191,9 +191,9 @@ def test_equal_numbers_are_one_text(context):
 OTHER = {"name": "mine", "content": "filler", "trace": "extremes", "scale": 3, "power": 0.25}
 CANNOT_MATTER = {
     "none": {"name", "content", "trace", "power"},  # nothing is written
-    "full": {"power"},  # every step is
-    "half": set(),
-    "filler": {"trace"},
+    "full": {"name", "power"},  # every step is; the name follows from what is written
+    "half": {"name"},
+    "filler": {"name", "trace"},
 }
 
 
