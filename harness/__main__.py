@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,9 @@ def main(line: Sequence[str] | None = None) -> int:
     except Refusal as refusal:
         print(f"harness: {refusal}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read along has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
         print(f"harness: {error}", file=sys.stderr)
         return 1
@@ -143,13 +147,18 @@ def _tell(points: Sequence, folders: Sequence[Path]) -> int:
     from harness import store
     from harness.report import compare, summary
 
-    rows = pd.concat([store.read_run(folder) for folder in folders], ignore_index=True)
+    begun = [folder for folder in folders if (folder / "run.json").exists()]
+    for folder in set(folders) - set(begun):
+        print(f"harness: {folder.name} was ended before it began", file=sys.stderr)
+    if not begun:
+        return 1
+    rows = pd.concat([store.read_run(folder) for folder in begun], ignore_index=True)
     status = rows.groupby("run")["status"].first()
     if len(points) > 1:
         print(compare.text(compare.table(rows)), end="")
         print("; ".join(f"{count} {name}" for name, count in status.value_counts().items()))
     elif "accuracy" in rows:
-        print(f"{summary.table(rows)}\n\n{folders[0] / 'accuracy.png'}\n")
+        print(f"{summary.table(rows)}\n\n{begun[0] / 'accuracy.png'}\n")
     for run, ended in status.items():
         if ended == "FAILED":
             reason = rows.loc[rows["run"] == run, "reason"].iloc[0]
@@ -157,7 +166,7 @@ def _tell(points: Sequence, folders: Sequence[Path]) -> int:
     if len(points) == 1:
         print(summary.seen(rows))
         print(summary.theory(points[0].task_name, points[0].task, rows))
-    return int((status == "FAILED").any())
+    return int((status == "FAILED").any() or len(begun) < len(folders))
 
 
 def plot(arguments: argparse.Namespace) -> int:
@@ -216,24 +225,31 @@ def _refusing(function, *arguments, **named):
 def show(arguments: argparse.Namespace) -> int:
     """Show one problem with its twin and every trace, or what a run's model wrote."""
     from harness import config, store
+    from harness.settings import Experiment
+    from tasks.base import SPLITS
 
-    words = arguments.settings
-    length = next((word.removeprefix("length=") for word in words if word.startswith("length=")), None)
+    named = dict(word.split("=", 1) for word in arguments.settings if word.startswith(("length=", "split=")))
+    settings = [word for word in arguments.settings if not word.startswith(("length=", "split="))]
+    length, split = named.get("length"), named.get("split", SPLITS[0])
     if length is None or not length.isdecimal():
         raise Refusal(f"length={length}: show needs one length, an integer")
-    runs = [word for word in words if "=" not in word]
-    if runs:
-        folders = {folder.name: folder for folder in store.runs(arguments.results)}
-        if runs[0] not in folders:
-            raise unknown("run ", runs[0], folders)
+    if split not in SPLITS:
+        raise unknown("split=", split, SPLITS)
+    if "=" in settings[0]:
+        (point,), folder = config.points(settings), None
     else:
-        settings = [word for word in words if not word.startswith("length=")]
-        (point,) = config.points(settings)
-        if not point.task.shortest <= int(length) <= point.task.longest:
-            raise Refusal(f"length={length}: {point.task.shortest} to {point.task.longest} are possible for this task")
+        folders = {folder.name: folder for folder in store.runs(arguments.results)}
+        if settings[0] not in folders:
+            raise unknown("run ", settings[0], folders)
+        if settings[1:]:
+            raise Refusal(f"{settings[1]}: show RUN takes length= and split=")
+        folder = folders[settings[0]]
+        point = Experiment.of(store.from_yaml(folder / "config.yaml"))
+    if not point.task.shortest <= int(length) <= point.task.longest:
+        raise Refusal(f"length={length}: {point.task.shortest} to {point.task.longest} are possible for this task")
     from harness import show  # torch
 
-    lines = show.written(folders[runs[0]], int(length)) if runs else show.instance(point, int(length))
+    lines = show.written(folder, point, int(length), split) if folder else show.instance(point, int(length))
     print("\n".join(_refusing(list, lines)))
     return 0
 

@@ -5,13 +5,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 
-from harness.draw import Source
+from harness.draw import BLOCK, Source
 from harness.model.gpt import GPT
+from harness.report.stats import wilson
 from harness.sequence import Batch
-
-BLOCK = 250  # sequences decoded at once
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def evaluate(model: GPT, source: Source, wanted: Iterable[tuple[str, int]], size
         blocks = [batch.rows(start, start + BLOCK).to(device) for start in range(0, size, BLOCK)]
         answers = Answers.join([answer(model, block) for block in blocks])
         right = answers.right_tokens.all(1)
-        low, high = binomtest(int(right.sum()), size).proportion_ci(method="wilson")
+        low, high = wilson(right.sum(), size)
         _, commonest = np.unique(batch.written[:, -batch.answer :].numpy(), axis=0, return_counts=True)
         wrong = answers.first_error[answers.first_error > 0]
         yield Score(

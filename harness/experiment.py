@@ -120,7 +120,10 @@ def run(experiment: Experiment, root: Path, quiet: bool = False) -> Path:
     record = _record(experiment, where)
     if record["status"] == "DIVERGED":
         return where
-    store.write(where / "config.yaml", store.to_yaml(experiment.settings()))
+    settings = experiment.settings()
+    if "update" in record:  # trained before: only what is evaluated may be new
+        settings = store.from_yaml(where / "config.yaml") | {"evaluate": settings["evaluate"]}
+    store.write(where / "config.yaml", store.to_yaml(settings))
     try:
         model = build(experiment).to(experiment.device)
         if "update" not in record:
@@ -129,10 +132,10 @@ def run(experiment: Experiment, root: Path, quiet: bool = False) -> Path:
         if missing := _missing(experiment, model, where, record):
             model.load_state_dict(weights(where))  # what is evaluated is what was saved
             _evaluate(experiment, model, where, missing, quiet)
-            splits = [split for split in experiment.evaluate.splits if split != "natural"] or ["natural"]
-            figure = figures.accuracy_against_length(store.read_run(where), splits)
+            _note(where, record, status="DONE", reason=None)
+            figure = figures.accuracy_against_length(store.read_run(where))
             store.write(where / "accuracy.png", figures.render(figure))
-        if record["status"] != "DONE":
+        elif record["status"] != "DONE":
             _note(where, record, status="DONE", reason=None)
     except train.Diverged as error:
         _note(where, record, status="DIVERGED", reason=str(error))
@@ -242,7 +245,7 @@ def _evaluate(experiment: Experiment, model: GPT, where: Path, missing: list[Jso
 
 
 def _facts(experiment: Experiment, model: GPT, record: Json, split: str, length: int) -> Json:
-    """The columns of a row that are known before it is measured."""
+    """The columns of a row that are known before it is measured; some are the same in every row until there is more."""
     steps = experiment.scratchpad.steps(experiment.task, length)
     lengths = experiment.train.lengths
     return {

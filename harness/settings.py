@@ -31,8 +31,10 @@ class Model:
     token_std: float
 
     def __post_init__(self):
-        for name in ("layers", "width", "heads", "context"):
-            _require(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more is needed")
+        for name, most in (("layers", 1000), ("width", 100_000), ("heads", 10_000), ("context", 10_000_000)):
+            _require(
+                1 <= getattr(self, name) <= most, f"model.{name}", getattr(self, name), f"1 to {most} are possible"
+            )
         divides = f"model.heads={self.heads} must divide it"
         _require(self.width % self.heads == 0, "model.width", self.width, divides)
         _require(0 <= self.token_std < float("inf"), "model.token_std", self.token_std, "0 or more is needed")
@@ -50,9 +52,9 @@ class Train:
     warmup: int  # updates
     weight_decay: float
     clip: float  # of the gradient's norm
-    stop_at: float  # accuracy on every length and split of the validation stream, at two checks in a row
+    stop_at: float  # accuracy on the validation items of every length, at two checks in a row
     validate_every: int  # updates
-    validate_examples: int  # per length and split
+    validate_examples: int  # per length, half of them boundary, half broad
 
     def __post_init__(self):
         _require(len(self.lengths) > 0, "train.lengths", self.lengths, "at least one length is needed")
@@ -60,7 +62,7 @@ class Train:
         _require(0 <= self.mix <= 1, "train.mix", self.mix, "a share, 0 to 1")
         for name in ("updates", "batch", "validate_every", "validate_examples"):
             _require(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "1 or more is needed")
-        _require(0 <= self.warmup <= self.updates, "train.warmup", self.warmup, f"0 to train.updates={self.updates}")
+        _require(self.warmup >= 0, "train.warmup", self.warmup, "0 or more is needed")
         for name in ("learning_rate", "clip"):
             value = getattr(self, name)
             _require(0 < value < float("inf"), f"train.{name}", value, "a finite number above 0 is needed")
@@ -84,7 +86,8 @@ class Evaluate:
         for split in self.splits:
             if split not in SPLITS:
                 raise unknown("evaluate.splits=", split, SPLITS)
-        _require(self.examples >= 2, "evaluate.examples", self.examples, "2 or more are needed, twins come in pairs")
+        even = self.examples >= 2 and self.examples % 2 == 0
+        _require(even, "evaluate.examples", self.examples, "an even number is needed, twins come in pairs")
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from harness import store
-from harness.draw import Source
-from harness.evaluate import BLOCK, Answers, answer
+from harness.draw import BLOCK, Source
+from harness.evaluate import Answers, answer
 from harness.experiment import weights
 from harness.model import build
 from harness.seeding import rng
@@ -35,13 +35,16 @@ def instance(experiment: Experiment, length: int) -> Iterator[str]:
         yield f"  read  {answers[0]:<20} {answers[1]}"
 
 
-def written(folder: Path, length: int, split: str = "boundary") -> Iterator[str]:
-    """What the model of a run wrote on a twin of the test items, and on the first item that it got wrong, in lines."""
-    experiment = Experiment.of(store.from_yaml(folder / "config.yaml"))
+def written(folder: Path, experiment: Experiment, length: int, split: str) -> Iterator[str]:
+    """What the model of a run wrote on its first two test items, and on the first that it got wrong, in lines."""
+    record = store.from_json(folder / "run.json")
+    if "update" not in record:
+        why = record.get("reason") or "its training did not come to an end"
+        raise ValueError(f"{folder.name} has status {record['status']} and no model: {why}")
     model = build(experiment)
     model.load_state_dict(weights(folder))
     source = Source(experiment.task, experiment.scratchpad, experiment.seed)
-    batch = source.items(split, length, experiment.evaluate.examples).rows(0, BLOCK)
+    batch = source.items(split, length, BLOCK)
     answers = answer(model, batch)
     wrong = np.flatnonzero(~answers.right_tokens.all(1))
     yield f"{folder.name}: what it wrote on {split}, length {length}"

@@ -240,14 +240,24 @@ def item_key(row: Mapping[str, Any]) -> str:
     return f"{row['split']}-length{row['length']}-steps{row['steps']}-examples{row['examples']}-{row['stop']}"
 
 
+def _largest(scores: list[Json]) -> list[Json]:
+    """One row for each question: where it was asked over several numbers of examples, the row over the most of them."""
+    found: dict[tuple, Json] = {}
+    for score in scores:
+        question = tuple(score[column] for column in ("split", "length", "steps", "stop"))
+        if question not in found or score["examples"] > found[question]["examples"]:
+            found[question] = score
+    return list(found.values())
+
+
 def read(roots: Iterable[Path]) -> pd.DataFrame:
     """Every run below these results folders as one frame: a row per score, its settings as dotted columns.
 
-    A run without scores is one row with its status and empty measures. Raises Corrupt, naming the file, for a run
-    folder that cannot be read.
+    A run without scores is one row with its status and empty measures; a run that lies in several results folders is
+    read from the first. Raises Corrupt, naming the file, for a run folder that cannot be read.
     """
-    folders = [folder for root in roots for folder in runs(root)]
-    return pd.DataFrame([row for folder in folders for row in _rows(folder)])
+    folders = {folder.name: folder for root in reversed(list(roots)) for folder in runs(root)}
+    return pd.DataFrame([row for name in sorted(folders) for row in _rows(folders[name])])
 
 
 def read_run(folder: Path) -> pd.DataFrame:
@@ -264,12 +274,13 @@ def _rows(folder: Path) -> list[Json]:
     record, settings = from_json(folder / "run.json"), _flat(from_yaml(folder / "config.yaml"))
     scores = from_csv(folder / "scores.csv") if (folder / "scores.csv").exists() else []
     try:
+        answers = _largest(scores)
         known = {key: record.get(key) for key in ("run", "recipe", "status", "reason")}
         versions = {f"version.{name}": number for name, number in record["versions"].items()}
         names = {key: settings[f"{key}.name"] for key in NAMES} | {"seed": settings["seed"]}
     except (KeyError, AttributeError) as error:
         raise Corrupt(f"{folder} is not a run's folder: {error!r}") from error
-    rows = [settings | versions | names | known | score for score in scores or [{}]]
+    rows = [settings | versions | names | known | score for score in answers or [{}]]
     for key, name in ((key, row[key]) for row in rows for key in ("run", *NAMES)):
         if not NAME.fullmatch(str(name)):
             raise Corrupt(f"{folder} is not a run's folder: {key}={name!r} is not a name")

@@ -34,7 +34,7 @@ class Pairwise(Task):
     shortest, longest = 2, 1024
     twin_tokens = 1
     theory = Theory(
-        time=Bound("Θ(n)", "all close iff max - min < alpha", "elementary", exact=True),
+        time=Bound("Θ(n)", "", "all are close iff max - min < alpha"),
         state=Bound(
             "log2(alpha·M - 3·alpha(alpha-1)/2 + 2) bits",
             "M = values >= 2·alpha; for alpha < M < 2·alpha: log2(K(K+1)/2 + 1), K = M - alpha + 1",

@@ -1,5 +1,6 @@
 """The command line from outside: help, a stray ``tasks.py``, what ``compare``, ``plot`` and ``check`` leave behind."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from harness import store
 from harness.__main__ import VERBS, main
 from tests.test_experiment import SMALL
 
@@ -86,7 +88,52 @@ def test_where_and_by_choose_rows_and_groups(swept, capsys):
 def test_results_folders_can_be_joined(swept, tmp_path, capsys):
     assert main([*SMALL, "seed=5", "train.updates=3", "--results", str(tmp_path)]) == 0
     assert main(["compare", "--results", str(tmp_path), "--results", str(swept), "--by", "attention"]) == 0
-    assert pd.read_csv(tmp_path / "compare.csv")["seeds"].sum() == 9
+    assert pd.read_csv(tmp_path / "compare.csv")["done"].sum() == 9
+
+
+def test_a_diverged_run_ends_in_sentences_and_zero(tmp_path, capsys):
+    line = [*SMALL, "train.learning_rate=1e30", "--results", str(tmp_path)]
+    for _ in range(2):  # and so it does when it is repeated
+        assert main(line) == 0
+        said = capsys.readouterr().out
+        assert "has status DIVERGED" in said
+        assert "Theory: pairwise takes" in said
+    (run,) = (tmp_path / "runs").iterdir()
+    assert main(["show", run.name, "length=3", "--results", str(tmp_path)]) == 2
+    assert "DIVERGED" in capsys.readouterr().err
+    assert main(["compare", "--results", str(tmp_path)]) == 0
+    assert pd.read_csv(tmp_path / "compare.csv")["diverged"].tolist() == [1]
+
+
+def test_rows_of_several_evaluations_of_one_run_stand_beside_each_other(tmp_path, capsys):
+    few, many = "evaluate.examples=20", "evaluate.examples=60"
+    for more in (["evaluate.splits=[natural]"], ["evaluate.splits=[boundary]", "evaluate.lengths=[3]"], [few], [many]):
+        assert main([*SMALL, *more, "--results", str(tmp_path)]) == 0
+    rows = store.read([tmp_path])
+    assert not rows.duplicated(["split", "length", "steps", "stop"]).any(), "a question has one answer"
+    asked = rows.set_index(["split", "length"])["examples"]
+    assert asked["boundary", 2] == 60, "over the most examples that were asked"
+    assert asked["boundary", 3] == 30
+    assert main(["plot", "--results", str(tmp_path)]) == 0
+
+
+def test_natural_instances_alone_can_be_drawn(tmp_path, capsys):
+    assert main([*SMALL, "evaluate.splits=[natural]", "--results", str(tmp_path)]) == 0
+    assert main(["plot", "--results", str(tmp_path)]) == 0
+
+
+def test_a_run_in_two_results_folders_counts_once(swept, tmp_path, capsys):
+    shutil.copytree(swept / "runs", tmp_path / "runs")
+    assert main(["compare", "--results", str(tmp_path), "--results", str(swept)]) == 0
+    assert (pd.read_csv(tmp_path / "compare.csv")["done"] == 2).all()
+    assert len(store.read([swept, tmp_path])) == len(store.read([swept]))
+
+
+@pytest.mark.parametrize("split", ["boundary", "broad", "natural"])
+def test_show_takes_a_split(split, swept, capsys):
+    run = next((swept / "runs").iterdir()).name
+    assert main(["show", run, "length=3", f"split={split}", "--results", str(swept)]) == 0
+    assert f"on {split}, length 3" in capsys.readouterr().out
 
 
 def test_check_fails_on_a_task_that_breaks_a_law(capsys):

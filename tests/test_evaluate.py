@@ -86,7 +86,7 @@ def test_chance_is_exact_where_the_answers_are_balanced_by_construction():
         truth[:, -1] = PAIRWISE.task.vocab - 1
         return truth
 
-    for score in scores(PAIRWISE, 9, say, splits=("boundary", "broad")):
+    for score in scores(PAIRWISE, 9, say, splits=("boundary", "broad"), size=500):
         assert score.accuracy == score.chance == score.majority == 0.5
         assert score.accuracy_low < 0.5 < score.accuracy_high
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 
 from harness import config, experiment, launch, store, train
@@ -31,7 +32,7 @@ SMALL = [
     "train.validate_every=5",
     "train.validate_examples=20",
     "evaluate.lengths=[2,7]",
-    "evaluate.examples=31",
+    "evaluate.examples=30",
 ]
 
 
@@ -158,7 +159,7 @@ def test_items_are_the_accuracy_item_by_item(ran):
     found, items = store.load_scores(folder)
     assert len(items) == len(found)
     for row in found:
-        assert items[store.item_key(row)].shape == (31,)
+        assert items[store.item_key(row)].shape == (30,)
         assert items[store.item_key(row)].mean() == row["accuracy"]
 
 
@@ -196,6 +197,21 @@ def test_the_same_run_elsewhere_is_bit_identical(ran, tmp_path):
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
     asked = [row for row in rows(folder) if row["length"] != "9"]
     assert [r | {"seconds": ""} for r in asked] == [r | {"seconds": ""} for r in rows(again)]
+
+
+def test_the_figure_is_drawn_of_a_finished_run(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(experiment.figures, "accuracy_against_length", lambda rows: drawn.append(rows) or Figure())
+    experiment.run(small(), tmp_path, quiet=True)
+    assert set(drawn[0]["status"]) == {"DONE"}
+
+
+def test_what_was_trained_stays_in_the_config_when_more_is_evaluated(tmp_path):
+    folder = experiment.run(small(), tmp_path, quiet=True)
+    experiment.run(small("threads=2", "evaluate.lengths=[3]"), tmp_path, quiet=True)
+    settings = store.from_yaml(folder / "config.yaml")
+    assert settings["threads"] == 1
+    assert settings["evaluate"]["lengths"] == [3]
 
 
 def test_another_seed_is_another_run(ran, tmp_path):

@@ -346,7 +346,17 @@ def test_recipes_are_apart_by_default_and_counted_when_pooled():
     assert table["task.alpha"].tolist() == [8, 24, 24]
     assert "recipes" not in table
     pooled = compare.table(data, ["attention"])
-    assert pooled[["attention", "recipes", "seeds"]].values.tolist() == [["softmax", 2, 4], ["linear", 1, 2]]
+    assert pooled[["attention", "recipes", "seeds"]].values.tolist() == [["softmax", 2, 2], ["linear", 1, 2]]
+    assert pooled["boundary_low"].isna().tolist() == [True, False], "recipes vary, and that is no chance"
+
+
+def test_a_mean_is_over_lengths_that_every_run_has_on_every_split():
+    data = rows(runs())
+    longest = data["length"].max()
+    more = data[(data["length"] == longest) & (data["split"] == "boundary")].assign(length=4 * longest)
+    table = compare.table(pd.concat([data, more.assign(in_range=True)], ignore_index=True))
+    assert str(4 * longest) not in " ".join(table["lengths"])
+    assert table["boundary"].tolist() == compare.table(data)["boundary"].tolist()
 
 
 def test_length_and_split_are_not_averaged_when_asked_for():

@@ -271,6 +271,13 @@ def test_a_training_batch_has_exactly_its_share_of_boundary_twins(task, asked, l
     assert len(batch.tokens) == 12
 
 
+def test_fewer_items_are_the_first_of_more(task, length):
+    source = Source(task, NONE, 3)
+    for split in SPLITS:
+        few, many = (source.items(split, length, size).tokens for size in (40, 640))
+        assert torch.equal(few, many[:40])
+
+
 def test_validation_is_half_boundary_half_broad(task, asked, length):
     batch = Source(task, NONE, 3).items("validation", length, 20)
     assert asked == [("boundary", 10), ("broad", 10)]
@@ -284,7 +291,7 @@ def test_validation_is_half_boundary_half_broad(task, asked, length):
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_test_split_asks_for_itself_alone(task, asked, length, split):
     Source(task, NONE, 3).items(split, length, 20)
-    assert asked == [(split, 20)]
+    assert asked == [(split, draw.BLOCK)]
 
 
 def test_no_two_draws_share_a_stream(task, streams):

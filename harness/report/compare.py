@@ -33,11 +33,12 @@ def table(rows: pd.DataFrame, by: Sequence[str] | None = None, allow_mixed: bool
 
     Accuracy (in [0, 1], exact and free-running, at the trained number of steps unless `by` names steps) is a mean over
     runs of a run's mean over lengths, with its 95 % t interval over runs (`_low`, `_high`): `boundary` and `broad`
-    within the trained lengths, `boundary_beyond` and `broad_beyond` outside them. A mean takes only lengths that all
-    runs of its group share; `lengths` and `lengths_beyond` say which. What `by` names (length, split) is not averaged.
-    `seeds` counts the runs with scores; those without are in `failed`, `diverged` and `unfinished` and add a row of
-    their own if the group has no others. A `by` of one's own may pool recipes: `recipes` says how many. Costs are those
-    of one answer at the longest trained length: bytes of state, FLOPs, serial steps, scratch tokens.
+    within the trained lengths, `boundary_beyond` and `broad_beyond` outside them. A mean takes only lengths that every
+    run of its group has on every split; `lengths` and `lengths_beyond` say which. What `by` names (length, split) is not
+    averaged. `seeds` counts the seeds with scores; runs without are in `failed`, `diverged` and `unfinished` and add a
+    row of their own if the group has no others. A `by` of one's own may pool recipes: `recipes` says how many, and the
+    mean has no interval then. Costs are of one answer at the longest trained length: bytes of state, FLOPs, serial
+    steps, scratch tokens.
     """
     if rows.empty:
         raise ValueError("nothing to compare: there are no runs")
@@ -61,7 +62,7 @@ def table(rows: pd.DataFrame, by: Sequence[str] | None = None, allow_mixed: bool
         if "steps" not in inner:
             scores = scores[scores["steps"] == scores["steps_trained"]]
         for values, part in scores.groupby(inner) if inner and len(scores) else [([None] * len(inner), scores)]:
-            cells = about | dict(zip(inner, values, strict=True)) | {"seeds": part["run"].nunique()} | counts
+            cells = about | dict(zip(inner, values, strict=True)) | {"seeds": part["seed"].nunique()} | counts
             cells |= dict(_accuracies(part, inner))
             cells["parameters"] = group["parameters"].mean()
             within = part[part["in_range"].astype(bool)] if "length" not in inner else part
@@ -79,18 +80,18 @@ def _accuracies(scores: pd.DataFrame, inner: list[str]) -> Iterator[tuple[str, o
     splits = {"accuracy": scores} if "split" in inner else {s: scores[scores["split"] == s] for s in SPLITS}
     ranges = {"": None} if {"length", "in_range"} & set(inner) else {"": True, "_beyond": False}
     for beyond, within in ranges.items():
-        over = set()
+        inside = scores if within is None else scores[scores["in_range"].astype(bool) == within]
+        asked = inside[["run", "split", "length"]].drop_duplicates().groupby("length").size()
+        shared = set(asked.index[asked == len(inside[["run", "split"]].drop_duplicates())])
         for split, part in splits.items():
             part = part if within is None else part[part["in_range"].astype(bool) == within]
-            runs = part.groupby("length")["run"].nunique()
-            shared = runs.index[runs == part["run"].nunique()]
             means = part[part["length"].isin(shared)].groupby("run")["accuracy"].mean()
-            low, high = np.clip(t_interval(means), 0, 1)
+            one = part["recipe"].nunique() <= 1  # what varies between recipes is no chance
+            low, high = np.clip(t_interval(means), 0, 1) if one else (math.nan, math.nan)
             ends = (f"{split}{beyond}{end}" for end in ("", "_low", "_high"))
             yield from zip(ends, (means.mean(), low, high), strict=True)
-            over.update(shared)
         if "length" not in inner:
-            yield f"lengths{beyond}", " ".join(str(int(length)) for length in sorted(over))
+            yield f"lengths{beyond}", " ".join(str(int(length)) for length in sorted(shared))
 
 
 def markdown(table: pd.DataFrame) -> str:

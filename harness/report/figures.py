@@ -31,11 +31,14 @@ COSTS = {
 
 
 @mpl.rc_context(style.HOUSE)
-def accuracy_against_length(rows: pd.DataFrame, splits: Sequence[str] = SPLITS, allow_mixed: bool = False) -> Figure:
+def accuracy_against_length(
+    rows: pd.DataFrame, splits: Sequence[str] | None = None, allow_mixed: bool = False
+) -> Figure:
     """Accuracy in [0, 1] against length n (log2) of one task, at the trained number of steps, a panel for each split.
 
     One seed has Wilson bars over its test items, two to four seeds are each drawn, from five on a t band stands.
     """
+    splits = _shown(rows, splits)
     data = scored(_drawn(rows, splits, allow_mixed), as_trained=True)
     present = [split for split in splits if split in set(data["split"])]
     drawn = lines(data)
@@ -65,12 +68,15 @@ def accuracy_against_length(rows: pd.DataFrame, splits: Sequence[str] = SPLITS, 
 
 
 @mpl.rc_context(style.HOUSE)
-def accuracy_against_steps(rows: pd.DataFrame, splits: Sequence[str] = SPLITS, allow_mixed: bool = False) -> Figure:
+def accuracy_against_steps(
+    rows: pd.DataFrame, splits: Sequence[str] | None = None, allow_mixed: bool = False
+) -> Figure:
     """Accuracy in [0, 1] against the steps k written before the answer (0, then log2), by split (down) and length.
 
     Filled and joined by a thick line: trained at that budget, by recipes that differ in the budget alone, of which
     `none` is k = 0. Hollow, on a thin line: a model of one of these recipes, stopped early or late by force.
     """
+    splits = _shown(rows, splits)
     data = _drawn(rows, splits, allow_mixed)
     present = [split for split in splits if split in set(data["split"])]
     lengths = sorted(int(length) for length in data["length"].unique())
@@ -92,7 +98,7 @@ def accuracy_against_steps(rows: pd.DataFrame, splits: Sequence[str] = SPLITS, a
     for length, axis in zip(lengths, axes[0], strict=True):
         axis.set_title(f"n = {length}", loc="left")
     for axis in axes[-1]:
-        axis.set_xlabel("reasoning steps k")
+        axis.set_xlabel("steps or filler tokens k")
     style.accuracy_axes(axes, data, headroom=0.05)
     figure.supylabel(MEASURE, fontsize=8, y=0.58)  # beside the panels, above the legend
     grey = {"color": style.GREY, "marker": "o", "linestyle": ""}
@@ -133,6 +139,12 @@ def cost_against_length(rows: pd.DataFrame, allow_mixed: bool = False) -> Figure
     handles = [Line2D([], [], label=line.label, **looks[line.label]) for line in drawn]
     style.legend(figure, handles, ["grey: growth as n and as n² from the first point"])
     return figure
+
+
+def _shown(rows: pd.DataFrame, splits: Sequence[str] | None) -> Sequence[str]:
+    """The splits that are asked for; if none are, boundary and broad, and natural where these are missing."""
+    there = set(rows["split"]) if "split" in rows else set()
+    return splits or [split for split in SPLITS if split in there] or (["natural"] if "natural" in there else SPLITS)
 
 
 def _drawn(rows: pd.DataFrame, splits: Sequence[str], allow_mixed: bool) -> pd.DataFrame:

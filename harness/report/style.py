@@ -96,11 +96,11 @@ def steps_axis(axis: Axes, most: int, room: int) -> None:
 
 def accuracy_axes(axes: np.ndarray, rows: pd.DataFrame, headroom: float) -> None:
     """From below chance and every score up to 1, with `headroom` (a share of that) above for words."""
-    lowest = min(rows["accuracy"].min(), rows["chance"].min())
+    lowest = min(rows["accuracy_low"].min(), rows["chance"].min())
     tenths = max(0, math.floor(10 * lowest - 0.5))
     bottom = tenths / 10 or -0.03  # a marker at 0 is a whole marker
     axes[0, 0].set_ylim(bottom, 1 + headroom * (1 - bottom))
-    axes[0, 0].set_yticks([tick / 10 for tick in range(tenths, 11, 1 if tenths >= 3 and len(axes) == 1 else 2)])
+    axes[0, 0].set_yticks([tick / 10 for tick in range(10, tenths - 1, -1 if tenths >= 3 and len(axes) == 1 else -2)])
     for axis in axes.flat:
         axis.spines.left.set_bounds(bottom, 1)
 

@@ -17,11 +17,11 @@ def table(rows: pd.DataFrame) -> str:
     for length, group in data.groupby("length"):
         cells = group.set_index("split")
         beyond = "" if cells["in_range"].iloc[0] else " beyond the trained range"
-        natural = cells.loc["natural", "majority"] if "natural" in splits else float("nan")
+        natural = cells.loc["natural", "majority"] if "natural" in cells.index else float("nan")
         lines.append(
             [
                 str(length),
-                *(_interval(cells.loc[split]) for split in splits),
+                *(_interval(cells.loc[split]) if split in cells.index else "-" for split in splits),
                 f"{cells['chance'].iloc[0]:.3f}",
                 (f"{natural:.3f}" if natural == natural else "-") + beyond,
             ]
@@ -44,7 +44,7 @@ def seen(rows: pd.DataFrame) -> str:
     data = rows[balanced] if balanced.any() else rows[rows["split"] == "natural"]
     within, beyond = data[data["in_range"].astype(bool)], data[~data["in_range"].astype(bool)]
     parts = [f"between the trained lengths, {_worst(within)}"] if len(within) else []
-    parts += [f"beyond them, {_worst(beyond)}"] if len(beyond) else []
+    parts += [f"beyond the trained lengths, {_worst(beyond)}"] if len(beyond) else []
     items = int(first["examples"])
     how = f"({items:,} items each, free-running)"
     return f"Seen: {who}, after {int(first['update'])} updates: {'; '.join(parts)} {how}."
@@ -59,14 +59,13 @@ def _worst(scores: pd.DataFrame) -> str:
 def theory(task_name: str, task: Task, rows: pd.DataFrame) -> str:
     """What theory says of this task, in a sentence, beside the state that the run carried."""
     time, steps, classes = task.theory.time, task.theory.steps, task.classes()
-    known = f"time {time.bound}" + (f" ({time.condition})" if time.condition else "")
-    known += f", {steps.bound} reasoning steps suffice ({steps.condition})"
+    known = f"time {time.bound} ({time.source}), {steps.bound} reasoning steps ({steps.condition} is enough)"
     if classes is not None:
         bits = f"{log2(classes):.2f} bits of state are necessary and enough"
         known += f", and one pass has {classes} residual classes: {bits}"
-    scored = rows[rows["accuracy"].notna() & (rows["split"] != "validation")]
-    if len(scored) == 0:
+    if "accuracy" not in rows:
         return f"Theory: {task_name} takes {known}."
+    scored = rows[rows["accuracy"].notna() & (rows["split"] != "validation")]
     largest = scored.loc[scored["length"].idxmax()]
     carried = f"this model carries {8 * int(largest['state_bytes']):,} bits at length {largest['length']}"
     return f"Theory: {task_name} takes {known}; {carried}."
