@@ -130,7 +130,7 @@ def run(experiment: Experiment, root: Path, quiet: bool = False) -> Path:
             _note(where, record)
             _train(experiment, model, where, record, quiet)
         if missing := _missing(experiment, model, where, record):
-            model.load_state_dict(weights(where))  # what is evaluated is what was saved
+            model.load_state_dict(weights(where, record))  # what is evaluated is what was saved
             _evaluate(experiment, model, where, missing, quiet)
             _note(where, record, status="DONE", reason=None)
             figure = figures.accuracy_against_length(store.read_run(where))
@@ -145,14 +145,18 @@ def run(experiment: Experiment, root: Path, quiet: bool = False) -> Path:
     return where
 
 
-def weights(where: Path) -> dict[str, torch.Tensor]:
-    """The trained weights in a run folder. Raises Corrupt if no checkpoint verifies, FileNotFoundError without any."""
+def weights(where: Path, record: Json) -> dict[str, torch.Tensor]:
+    """The weights that a run's training ended with.
+
+    Raises Corrupt, naming what is damaged, unless the last checkpoint verifies and is this run's.
+    """
     loaded = store.load_checkpoint(where)
     if loaded is None:
-        raise FileNotFoundError(f"{where} has no checkpoint")
-    tensors, facts, _ = loaded
-    if facts["run"] != where.name:
-        raise store.Corrupt(f"{where / 'checkpoint'} holds the weights of {facts['run']}")
+        raise store.Corrupt(f"{where} has no checkpoint")
+    tensors, facts, complaints = loaded
+    if facts.get("run") != where.name or facts["update"] != record["update"]:
+        found = f"{where / 'checkpoint'} holds {facts.get('run')} at update {facts['update']}"
+        raise store.Corrupt("; ".join([*complaints, f"{found}, not {where.name} at update {record['update']}"]))
     return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")}
 
 

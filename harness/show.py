@@ -42,7 +42,7 @@ def written(folder: Path, experiment: Experiment, length: int, split: str) -> It
         why = record.get("reason") or "its training did not come to an end"
         raise ValueError(f"{folder.name} has status {record['status']} and no model: {why}")
     model = build(experiment)
-    model.load_state_dict(weights(folder))
+    model.load_state_dict(weights(folder, record))
     source = Source(experiment.task, experiment.scratchpad, experiment.seed)
     batch = source.items(split, length, BLOCK)
     answers = answer(model, batch)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
@@ -212,6 +213,19 @@ def test_what_was_trained_stays_in_the_config_when_more_is_evaluated(tmp_path):
     settings = store.from_yaml(folder / "config.yaml")
     assert settings["threads"] == 1
     assert settings["evaluate"]["lengths"] == [3]
+
+
+def test_weights_of_another_run_or_update_are_refused(ran, tmp_path):
+    _, folder = ran
+    other = experiment.run(small("scratchpad=full", "seed=1"), tmp_path, quiet=True)
+    record = store.from_json(folder / "run.json")
+    experiment.weights(folder, record)
+    with pytest.raises(store.Corrupt, match="at update 12, not"):
+        experiment.weights(folder, record | {"update": 11})
+    shutil.rmtree(other / "checkpoint")
+    shutil.copytree(folder / "checkpoint", other / "checkpoint")
+    with pytest.raises(store.Corrupt, match=folder.name):
+        experiment.weights(other, store.from_json(other / "run.json"))
 
 
 def test_another_seed_is_another_run(ran, tmp_path):
