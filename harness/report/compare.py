@@ -34,7 +34,7 @@ def table(rows: pd.DataFrame, by: Sequence[str] | None = None, allow_mixed: bool
     Accuracy (in [0, 1], exact and free-running, at the trained number of steps unless `by` names steps) is a mean over
     runs of a run's mean over lengths, with its 95 % t interval over runs (`_low`, `_high`): `boundary` and `broad`
     within the trained lengths, `boundary_beyond` and `broad_beyond` outside them. A mean takes the lengths that every
-    run of its group has on every split; `lengths` and `lengths_beyond` say which. What `by` names (length, split) is not
+    run of its group has on every split: `lengths`, `lengths_beyond`. What `by` names (length, split) is not
     averaged. `seeds` counts the seeds with scores; runs without are in `failed`, `diverged` and `unfinished` and add a
     row of their own if the group has no others. A `by` of one's own may pool recipes: `recipes` says how many, and the
     mean has no interval then. Costs are of one answer at the longest trained length: bytes of state, FLOPs, serial

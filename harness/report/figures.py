@@ -98,7 +98,7 @@ def accuracy_against_steps(
     for length, axis in zip(lengths, axes[0], strict=True):
         axis.set_title(f"n = {length}", loc="left")
     for axis in axes[-1]:
-        axis.set_xlabel("steps or filler tokens k")
+        axis.set_xlabel("reasoning steps k")
     style.accuracy_axes(axes, data, headroom=0.05)
     figure.supylabel(MEASURE, fontsize=8, y=0.58)  # beside the panels, above the legend
     grey = {"color": style.GREY, "marker": "o", "linestyle": ""}
@@ -108,6 +108,7 @@ def accuracy_against_steps(
         handles += [Line2D([], [], label="stopped early or late", markerfacecolor="white", **grey)]
     zero = any(len(members) > 1 and members[-1].scratchpad == "none" for members in families.values())
     notes = [_spread(drawn), "filled at k = 0: scratchpad none" if zero else "", casualties(rows)]
+    notes += ["k of filler counts its tokens"] if (data["scratchpad"] == "filler").any() else []
     style.legend(figure, handles, notes)
     return figure
 
