@@ -271,16 +271,16 @@ def check(arguments: argparse.Namespace) -> int:
     groups = {word.partition("=")[0].partition(".")[0] for word in arguments.settings}
     if not groups & {"task", "attention"}:
         raise Refusal("check: task=NAME or attention=NAME is needed, or both")
-    some_task = [] if "task" in groups else [f"task={config.choices('task')[0]}"]
-    (point,) = config.points([*arguments.settings, *some_task])
     passed = True
-    for group, laws in (("task", check.of_task), ("attention", check.of_variant)):
-        if group in groups:
-            found = laws(point)
-            passed &= all(verdict.passed for verdict in found)
-            print("\n".join(check.verdicts(group, found)), end="\n\n")
     if "task" in groups:
-        print("\n".join(check.shortcuts(point)))
+        (point,) = config.points(arguments.settings)
+        found = check.of_task(point.task)
+        passed &= all(verdict.passed for verdict in found)
+        print("\n".join([*check.verdicts("task", found), "", *check.shortcuts(point.task)]))
+    if "attention" in groups:
+        found = check.of_variant(config.variant(arguments.settings))
+        passed &= all(verdict.passed for verdict in found)
+        print("\n".join(check.verdicts("attention", found)))
     return 0 if passed else 1
 
 

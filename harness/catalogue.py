@@ -43,15 +43,14 @@ def _traces() -> str:
 
 
 def _attention() -> str:
-    from harness import attention  # torch
+    from harness import attention, config  # torch
 
     lines = [["attention", "formula", "state after n tokens", "pairs per decoded token", "source"]]
     for name in attention.names():
-        variant = attention.load(name)
-        mixer = variant(width=64, heads=4)
+        mixer = attention.configured(name, config.variant([f"attention={name}"]).settings)(64, 4)
         state = _growth([mixer.state_size(n) for n in (1024, 1025)])
         pairs = _growth([mixer.scored_pairs(1, n) for n in (1024, 1025)])
-        lines.append([name, variant.formula, state, pairs, variant.source])
+        lines.append([name, mixer.formula, state, pairs, mixer.source])
     return aligned(lines) + "\n(numbers of one layer at width 64, 4 heads)"
 
 

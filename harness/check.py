@@ -1,28 +1,26 @@
 """The laws, held against somebody's own task and variant with their own settings."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import torch
 
 from harness import attention
 from harness.attention.check import check_variant
 from harness.catalogue import aligned
-from harness.settings import Experiment
-from tasks.base import SPLITS
+from harness.settings import Attention
+from tasks.base import SPLITS, Task
 from tasks.check import SHORTCUTS, Verdict, check_task, default_lengths, shortcut_scores
 
 
-def of_task(experiment: Experiment) -> list[Verdict]:
+def of_task(task: Task) -> list[Verdict]:
     """Every law of ``tasks/check.py``."""
-    return check_task(experiment.task)
+    return check_task(task)
 
 
-def of_variant(experiment: Experiment) -> list[Verdict]:
+def of_variant(chosen: Attention) -> list[Verdict]:
     """Every law of ``harness/attention/check.py``."""
-    torch.set_num_threads(experiment.threads)  # tiny products: sharing the cores makes them many times slower
-    chosen = experiment.attention
-    return check_variant(partial(attention.load(chosen.name), **dict(chosen.settings)))
+    torch.set_num_threads(1)  # tiny products: sharing the cores makes them many times slower
+    return check_variant(attention.configured(chosen.name, chosen.settings))
 
 
 def verdicts(name: str, found: list[Verdict]) -> Iterator[str]:
@@ -34,9 +32,8 @@ def verdicts(name: str, found: list[Verdict]) -> Iterator[str]:
             yield f"         {verdict.detail}"
 
 
-def shortcuts(experiment: Experiment) -> Iterator[str]:
+def shortcuts(task: Task) -> Iterator[str]:
     """How far rules that look at one cheap feature get, in lines; chance is what twins should hold them to."""
-    task = experiment.task
     for split in SPLITS[:2]:
         scores = {n: shortcut_scores(task, n, split) for n in default_lengths(task)}
         yield f"shortcuts on {split}, accuracy by length (chance {task.chance(task.shortest):.2f})"

@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 import tasks
 from harness.nearest import Refusal, unknown
 from harness.scratchpad import Scratchpad
-from harness.settings import Evaluate, Experiment, Model, Position, Train
+from harness.settings import Attention, Evaluate, Experiment, Model, Position, Train
 
 _HERE = Path(__file__).parent
 CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if (folder / "config.yaml").exists())
@@ -61,6 +61,13 @@ def launcher(line: Sequence[str], sweep: bool = False) -> Launcher:
     if len(chosen) > 1:
         raise Refusal("launcher: a sweep has one launcher, several were given")
     return chosen.pop()
+
+
+def variant(line: Sequence[str]) -> Attention:
+    """The attention of a command line with its settings, whatever else the line says; it may name no task."""
+    named = any(_parse(text).key_or_group == "task" for text in line)
+    (point,) = _product([*line, *([] if named else [f"task={choices('task')[0]}"])], sweep=False)
+    return Attention.of(_compose(point)["attention"])
 
 
 def printed(line: Sequence[str], sweep: bool = False) -> str:

@@ -108,6 +108,12 @@ class Attention:
     name: str
     settings: tuple[tuple[str, Any], ...] = ()  # (setting, value) in the order of the yaml
 
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Attention":
+        """From the nested values of a config."""
+        rest = _tuples(settings)
+        return cls(rest.pop("name"), tuple(rest.items()))
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -147,14 +153,14 @@ class Experiment:
     def of(cls, settings: Mapping[str, Any]) -> "Experiment":
         """The inverse of :meth:`settings`. Raises ValueError for values that are refused."""
         plain = _tuples(settings)
-        task, attention = dict(plain["task"]), dict(plain["attention"])
-        task_name, attention_name = task.pop("name"), attention.pop("name")
+        task = dict(plain["task"])
+        task_name = task.pop("name")
         if task_name not in tasks.names():
             raise unknown("task=", task_name, tasks.names())
         return cls(
             task_name=task_name,
             task=tasks.load(task_name)(**task),
-            attention=Attention(attention_name, tuple(attention.items())),
+            attention=Attention.of(settings["attention"]),
             scratchpad=Scratchpad(**plain["scratchpad"]),
             position=Position(**plain["position"]),
             model=Model(**plain["model"]),

@@ -2,8 +2,6 @@
 one that asks for ``variant`` once for every file in ``harness/attention/``.
 """
 
-from functools import partial
-
 import torch
 
 import tasks
@@ -21,5 +19,4 @@ def pytest_generate_tests(metafunc):
 
 def variant(name):
     """(width, heads) -> a mixer, with the settings of its yaml."""
-    (experiment,) = config.points(["task=pairwise", f"attention={name}"])
-    return partial(attention.load(name), **dict(experiment.attention.settings))
+    return attention.configured(name, config.variant([f"attention={name}"]).settings)

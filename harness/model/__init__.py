@@ -17,10 +17,9 @@ def build(experiment: Experiment) -> GPT:
 
     Raises ValueError for settings that the variant refuses.
     """
-    size, variant = experiment.model, attention.load(experiment.attention.name)
-    settings = dict(experiment.attention.settings)
+    size, variant = experiment.model, attention.configured(experiment.attention.name, experiment.attention.settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng(experiment.seed, "weights", 0).integers(2**63)))
-        mixers = [variant(size.width, size.heads, **settings) for _ in range(size.layers)]
+        mixers = [variant(size.width, size.heads) for _ in range(size.layers)]
         position = Learned(size.context, size.width, experiment.position.std)
         return GPT(vocabulary(experiment.task), size.width, mixers, position, size.token_std)
