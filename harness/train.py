@@ -53,6 +53,7 @@ def fit(
     Nothing here is random, so an update is a function of the weights, the optimizer's moments and its number.
     Raises Diverged before the update whose loss or gradient is not finite.
     """
+    last = math.nan
     for update in range(1, train.updates + 1):
         length, batch = draw(update)
         at = batch.supervised
@@ -62,8 +63,10 @@ def fit(
         loss.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), train.clip)
         if not torch.isfinite(norm + loss.detach()):
-            raise Diverged(f"update {update}: loss {loss.item()}, gradient norm {norm.item()}")
+            now = f"loss {loss.item()}, gradient norm {norm.item()}"
+            raise Diverged(f"update {update}: {now}; the last finite loss was {last}")
         for group in optimizer.param_groups:
             group["lr"] = rate(train, update)
         optimizer.step()
-        yield Progress(update, length, loss.item(), norm.item(), rate(train, update))
+        last = loss.item()
+        yield Progress(update, length, last, norm.item(), rate(train, update))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import store
+from harness import experiment, store
 from harness.__main__ import VERBS, main
 from tests.test_experiment import SMALL
 
@@ -103,6 +103,20 @@ def test_a_diverged_run_ends_in_sentences_and_zero(tmp_path, capsys):
     assert "DIVERGED" in capsys.readouterr().err
     assert main(["compare", "--results", str(tmp_path)]) == 0
     assert pd.read_csv(tmp_path / "compare.csv")["diverged"].tolist() == [1]
+
+
+def test_a_run_that_fails_in_the_middle_of_its_rows_ends_in_sentences_and_one(tmp_path, capsys, monkeypatch):
+    def evaluate(model, source, wanted, size, real=experiment.evaluate):
+        if any(split != "validation" for split, _ in wanted):
+            raise MemoryError("too much")
+        return real(model, source, wanted, size)
+
+    monkeypatch.setattr(experiment, "evaluate", evaluate)
+    assert main([*SMALL, "--results", str(tmp_path)]) == 1
+    out, err = capsys.readouterr()
+    assert "MemoryError: too much" in err
+    assert "has status FAILED" in out
+    assert "Theory: pairwise takes" in out
 
 
 def test_rows_of_several_evaluations_of_one_run_stand_beside_each_other(tmp_path, capsys):

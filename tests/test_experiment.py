@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from functools import cache
@@ -248,7 +249,7 @@ def test_a_diverged_run_is_a_result(tmp_path, monkeypatch):
     assert launch.launch([small("train.learning_rate=1e30")], tmp_path, jobs=1)
     frame = store.read([tmp_path])
     assert frame["status"].tolist() == ["DIVERGED"]
-    assert "update" in frame["reason"][0]
+    assert re.fullmatch(r"update \d+: loss .*; the last finite loss was \d.*", frame["reason"][0])
     assert "accuracy" not in frame
     monkeypatch.setattr(train, "fit", None)  # and it is not tried again
     launch.launch([small("train.learning_rate=1e30")], tmp_path, jobs=1)

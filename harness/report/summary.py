@@ -43,7 +43,7 @@ def seen(rows: pd.DataFrame) -> str:
     balanced = rows["split"].isin(("boundary", "broad"))
     data = rows[balanced] if balanced.any() else rows[rows["split"] == "natural"]
     within, beyond = data[data["in_range"].astype(bool)], data[~data["in_range"].astype(bool)]
-    parts = [f"between the trained lengths, {_worst(within)}"] if len(within) else []
+    parts = [f"within the trained lengths, {_worst(within)}"] if len(within) else []
     parts += [f"beyond the trained lengths, {_worst(beyond)}"] if len(beyond) else []
     items = int(first["examples"])
     how = f"({items:,} items each, free-running)"
@@ -63,9 +63,9 @@ def theory(task_name: str, task: Task, rows: pd.DataFrame) -> str:
     if classes is not None:
         bits = f"{log2(classes):.2f} bits of state are necessary and enough"
         known += f", and one pass has {classes} residual classes: {bits}"
-    if "accuracy" not in rows:
+    scored = rows[rows["accuracy"].notna() & (rows["split"] != "validation")] if "accuracy" in rows else rows[:0]
+    if scored.empty:
         return f"Theory: {task_name} takes {known}."
-    scored = rows[rows["accuracy"].notna() & (rows["split"] != "validation")]
     largest = scored.loc[scored["length"].idxmax()]
     carried = f"this model carries {8 * int(largest['state_bytes']):,} bits at length {largest['length']}"
     return f"Theory: {task_name} takes {known}; {carried}."
