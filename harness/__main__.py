@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from harness.nearest import Refusal, unknown
+from harness.nearest import Refusal, refusing, unknown
 
 EXAMPLES = {
     "run": """\
@@ -179,7 +179,8 @@ def plot(arguments: argparse.Namespace) -> int:
 
     for task, rows in found.groupby("task"):
         for name in ("accuracy_against_length", "accuracy_against_steps", "cost_against_length"):
-            figure = _refusing(getattr(figures, name), rows, allow_mixed=arguments.allow_mixed)
+            with refusing():
+                figure = getattr(figures, name)(rows, allow_mixed=arguments.allow_mixed)
             for kind in ("png", "svg"):
                 path = roots[0] / "figures" / f"{task}-{name.replace('_', '-')}.{kind}"
                 store.write(path, figures.render(figure, kind))
@@ -195,7 +196,8 @@ def compare(arguments: argparse.Namespace) -> int:
     rows = _rows(arguments, roots)
     from harness.report import compare  # scipy
 
-    table = _refusing(compare.table, rows, arguments.by, allow_mixed=arguments.allow_mixed)
+    with refusing():
+        table = compare.table(rows, arguments.by, allow_mixed=arguments.allow_mixed)
     store.write(roots[0] / "compare.md", compare.markdown(table))
     store.write(roots[0] / "compare.csv", table.to_csv(index=False))
     print(compare.text(table), end="")
@@ -211,15 +213,8 @@ def _rows(arguments: argparse.Namespace, roots: Sequence[Path]):
     if rows.empty:
         folders = ", ".join(str(root / "runs") for root in roots)
         raise Refusal(f"there is no run in {folders}: `python -m harness task=NAME` makes one")
-    return _refusing(select, rows, arguments.where)
-
-
-def _refusing(function, *arguments, **named):
-    """Call the report: what it refuses with ValueError is the user's to mend."""
-    try:
-        return function(*arguments, **named)
-    except ValueError as error:
-        raise Refusal(str(error)) from error
+    with refusing():
+        return select(rows, arguments.where)
 
 
 def show(arguments: argparse.Namespace) -> int:
@@ -250,7 +245,9 @@ def show(arguments: argparse.Namespace) -> int:
     from harness import show  # torch
 
     lines = show.written(folder, point, int(length), split) if folder else show.instance(point, int(length))
-    print("\n".join(_refusing(list, lines)))
+    with refusing():
+        text = "\n".join(lines)
+    print(text)
     return 0
 
 

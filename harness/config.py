@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import tasks
-from harness.nearest import Refusal, unknown
+from harness.nearest import Refusal, refusing, unknown
 from harness.scratchpad import Scratchpad
 from harness.settings import Attention, Evaluate, Experiment, Model, Position, Train
 
@@ -52,12 +52,16 @@ def points(line: Sequence[str], sweep: bool = False) -> list[Experiment]:
 
     Raises Refusal, one sentence, for anything that cannot be run.
     """
-    return list(dict.fromkeys(_refusing(Experiment.of, _compose(point)) for point in _product(line, sweep)))
+    configs = [_compose(point) for point in _product(line, sweep)]
+    with refusing():
+        return list(dict.fromkeys(map(Experiment.of, configs)))
 
 
 def launcher(line: Sequence[str], sweep: bool = False) -> Launcher:
     """The launcher of a command line. Raises Refusal if that is swept over."""
-    chosen = {_refusing(lambda config: Launcher(**config["launcher"]), _compose(p)) for p in _product(line, sweep)}
+    configs = [_compose(point) for point in _product(line, sweep)]
+    with refusing():
+        chosen = {Launcher(**config["launcher"]) for config in configs}
     if len(chosen) > 1:
         raise Refusal("launcher: a sweep has one launcher, several were given")
     return chosen.pop()
@@ -79,13 +83,6 @@ def printed(line: Sequence[str], sweep: bool = False) -> str:
 def choices(group: str) -> list[str]:
     """What can be chosen for a group, sorted."""
     return tasks.names() if group == "task" else sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
-def _refusing(make: typing.Callable[[Mapping], Any], config: Mapping[str, Any]) -> Any:
-    try:
-        return make(config)
-    except ValueError as error:
-        raise Refusal(str(error)) from error
 
 
 def _product(line: Sequence[str], sweep: bool) -> list[list[str]]:

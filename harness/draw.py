@@ -30,12 +30,16 @@ class Source:
         return length, self._encode(self._mixture("train", update, length, size, mix), length)
 
     def items(self, split: str, length: int, size: int) -> Batch:
+        """The items of a split as sequences."""
+        return self._encode(self.instances(split, length, size), length)
+
+    def instances(self, split: str, length: int, size: int) -> Instance:
         """The items of a split; ``validation`` is half boundary, half broad, from a stream that no test item shares."""
         if split == "validation":
-            return self._encode(self._mixture("validation", 0, length, size, 0.5), length)
+            return self._mixture("validation", 0, length, size, 0.5)
         stream, blocks = f"test/{split}/{length}", range(-(-size // BLOCK))
-        drawn = _joined([self._sample(stream, block, BLOCK, length, split) for block in blocks])
-        return self._encode(Instance(drawn.prompt[:size], drawn.answer[:size]), length)
+        drawn = _joined(self._sample(stream, block, BLOCK, length, split) for block in blocks)
+        return Instance(drawn.prompt[:size], drawn.answer[:size])
 
     def _mixture(self, stream: str, index: int, length: int, size: int, mix: float) -> Instance:
         boundary = round(size * mix)

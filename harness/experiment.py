@@ -18,7 +18,7 @@ from harness import attention, cost, store, train
 from harness.draw import Source
 from harness.evaluate import evaluate
 from harness.model import GPT, build
-from harness.nearest import Refusal
+from harness.nearest import Refusal, refusing
 from harness.report import figures
 from harness.sequence import Batch
 from harness.settings import Experiment
@@ -103,11 +103,8 @@ def check(experiment: Experiment) -> None:
     """Raise Refusal for what only torch can tell: a device that is not there, settings that the variant refuses."""
     if experiment.device == "cuda" and not torch.cuda.is_available():
         raise Refusal("device=cuda: this machine has none that torch can use, cpu is possible")
-    try:
-        with torch.device("meta"):
-            build(experiment)
-    except ValueError as error:
-        raise Refusal(str(error)) from error
+    with refusing(), torch.device("meta"):
+        build(experiment)
 
 
 def run(experiment: Experiment, root: Path, quiet: bool = False) -> Path:

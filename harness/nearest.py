@@ -1,7 +1,8 @@
 """Refusals that help: the nearest allowed word to a mistyped one."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class Refusal(ValueError):
@@ -9,6 +10,15 @@ class Refusal(ValueError):
 
     def __init__(self, sentence: str):
         super().__init__(" ".join(sentence.split()))
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What is found wrong inside, with ValueError, is the user's to mend: it becomes a Refusal."""
+    try:
+        yield
+    except ValueError as error:
+        raise Refusal(str(error)) from error
 
 
 def unknown(what: str, given: object, allowed: Iterable[str], shown: Iterable[str] | None = None) -> Refusal:

@@ -20,6 +20,11 @@ def _require(good: bool, key: str, given: object, allowed: str) -> None:
         raise ValueError(f"{key}={shown}: {allowed}")
 
 
+def _require_some(key: str, given: tuple, one: str) -> None:
+    _require(len(given) > 0, key, given, f"at least one {one} is needed")
+    _require(len(set(given)) == len(given), key, given, f"each {one} once")
+
+
 @dataclass(frozen=True)
 class Model:
     """The size of the GPT and what its tables are drawn with."""
@@ -32,9 +37,8 @@ class Model:
 
     def __post_init__(self):
         for name, most in (("layers", 1000), ("width", 100_000), ("heads", 10_000), ("context", 10_000_000)):
-            _require(
-                1 <= getattr(self, name) <= most, f"model.{name}", getattr(self, name), f"1 to {most} are possible"
-            )
+            value = getattr(self, name)
+            _require(1 <= value <= most, f"model.{name}", value, f"1 to {most} are possible")
         divides = f"model.heads={self.heads} must divide it"
         _require(self.width % self.heads == 0, "model.width", self.width, divides)
         _require(0 <= self.token_std < float("inf"), "model.token_std", self.token_std, "0 or more is needed")
@@ -57,8 +61,7 @@ class Train:
     validate_examples: int  # per length, half of them boundary, half broad
 
     def __post_init__(self):
-        _require(len(self.lengths) > 0, "train.lengths", self.lengths, "at least one length is needed")
-        _require(len(set(self.lengths)) == len(self.lengths), "train.lengths", self.lengths, "each length once")
+        _require_some("train.lengths", self.lengths, "length")
         _require(0 <= self.mix <= 1, "train.mix", self.mix, "a share, 0 to 1")
         for name in ("updates", "batch", "validate_every", "validate_examples"):
             _require(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "1 or more is needed")
@@ -79,10 +82,8 @@ class Evaluate:
     examples: int  # per length and split
 
     def __post_init__(self):
-        _require(len(self.lengths) > 0, "evaluate.lengths", self.lengths, "at least one length is needed")
-        _require(len(set(self.lengths)) == len(self.lengths), "evaluate.lengths", self.lengths, "each length once")
-        _require(len(set(self.splits)) == len(self.splits), "evaluate.splits", self.splits, "each split once")
-        _require(len(self.splits) > 0, "evaluate.splits", self.splits, "at least one split is needed")
+        _require_some("evaluate.lengths", self.lengths, "length")
+        _require_some("evaluate.splits", self.splits, "split")
         for split in self.splits:
             if split not in SPLITS:
                 raise unknown("evaluate.splits=", split, SPLITS)

@@ -10,7 +10,6 @@ from harness.draw import BLOCK, Source
 from harness.evaluate import Answers, answer
 from harness.experiment import weights
 from harness.model import build
-from harness.seeding import rng
 from harness.sequence import Batch, word
 from harness.settings import Experiment
 from tasks.base import Task
@@ -19,7 +18,7 @@ from tasks.base import Task
 def instance(experiment: Experiment, length: int) -> Iterator[str]:
     """A boundary instance with its twin, and every trace of both, in lines."""
     task = experiment.task
-    pair = task.sample(rng(experiment.seed, f"test/boundary/{length}", 0), 2, length, "boundary")
+    pair = Source(task, experiment.scratchpad, experiment.seed).instances("boundary", length, 2)
     yield f"{experiment.task_name}, length {length}: a boundary instance and its twin, the edit in brackets"
     edited = pair.prompt[0] != pair.prompt[1]
     for prompt, said in zip(pair.prompt, pair.answer, strict=True):
