@@ -12,7 +12,7 @@ __all__ = ["Bound", "Instance", "Task", "Theory", "Trace", "load", "names"]
 
 def names() -> list[str]:
     """The names of all tasks, sorted."""
-    return folder.names(__path__, rooms={"base", "check", "folder"})
+    return folder.names(__path__, rooms={"base", "check", "draws", "folder", "shortcuts", "vectors", "verdict"})
 
 
 def load(name: str) -> type[Task]:

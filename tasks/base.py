@@ -21,7 +21,8 @@ class Instance:
     """``B`` problems of one length. Every token is an int64 in ``[0, task.vocab)``."""
 
     prompt: Ints  # (B, P)   what is asked
-    answer: Ints  # (B, A)   what must be said after the prompt and the scratchpad
+    answer: Ints  # (B, A)   what must be said
+    at: Ints | None = None  # (B, A)   prompt positions at which answer token a is said; None: after the scratchpad
 
     def __len__(self) -> int:
         return len(self.prompt)
@@ -77,11 +78,12 @@ class Task(ABC):
 
     version: ClassVar[int]  # raised whenever the same random stream gives other instances
     golden: ClassVar[Mapping[int, str]]  # version -> ``check.digest`` of the first instances under default settings
-    theory: ClassVar[Theory]
-    shortcuts: ClassVar[tuple[str, ...]] = ()  # names in ``check.SHORTCUTS`` that legitimately solve it
-    shortest: ClassVar[int]  # lengths that ``sample`` accepts ...
-    longest: ClassVar[int]  # ... both included
-    twin_tokens: ClassVar[int]  # prompt tokens in which the two rows of a twin may differ, at most
+    # What follows may depend on the settings: a class attribute, or a property.
+    theory: Theory
+    shortcuts: tuple[str, ...] = ()  # names in ``check.SHORTCUTS`` that legitimately solve it
+    shortest: int  # lengths that ``sample`` accepts ...
+    longest: int  # ... both included
+    twin_tokens: int  # prompt tokens in which the two rows of a twin may differ, at most
 
     @property
     @abstractmethod
@@ -117,6 +119,18 @@ class Task(ABC):
     @abstractmethod
     def prompts(self, length: int) -> Ints:
         """(N, P): every prompt of this length, each once. Only called at the ``tiny`` size."""
+
+    def so_far(self, prompt: Ints) -> Ints | None:
+        """(B, P): the answer to what has been read up to each prompt token, -1 where there is none to give.
+
+        The dense readout: training may supervise it beside the answer, evaluation never does. None if the task has
+        none. Where it is defined at the last token, it is the answer.
+        """
+        return None
+
+    def entropy(self, length: int) -> float | None:
+        """Nats in a prompt as training draws it, whatever the share of twins; None where that is not known."""
+        return None
 
     def classes(self) -> int | None:
         """Number of residual (Myhill-Nerode) classes over prompts of all lengths, 0 included; None if unknown.

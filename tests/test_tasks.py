@@ -1,19 +1,23 @@
-"""Every task keeps every law, every law catches a broken task, and what Pairwise promises beyond the laws."""
+"""Every task keeps every law, every law catches a broken task, and what tasks promise beyond the laws."""
 
 import doctest
 import random
+from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import permutations, product
+from math import log
 from time import perf_counter
 
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from tasks import check
-from tasks.base import Instance, Task
+from tasks import check, shortcuts, verdict
+from tasks.base import SPLITS, Instance, Task
 from tasks.check import LAWS, SHORTCUTS, check_law, check_task, default_lengths, shortcut_scores
 from tasks.pairwise import Pairwise
+from tasks.parity import Parity
+from tasks.recall import Recall
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -29,6 +33,12 @@ class Specimen(Pairwise):
 
     def __init_subclass__(cls):
         cls.__module__ = Pairwise.__module__  # whose docstring example is then found
+
+    def so_far(self, prompt):  # a specimen says less than Pairwise, so that it breaks no more than it means to
+        return None
+
+    def entropy(self, length):
+        return None
 
 
 class Unbroken(Specimen):
@@ -133,6 +143,180 @@ class WritesIntoThePrompt(Specimen):
     def solve(self, prompt):
         prompt.sort(axis=1)
         return super().solve(prompt)
+
+
+class SaidInside(Specimen):
+    """Unbroken: the answer is said at the last prompt token, ``times`` times."""
+
+    def times(self, length):
+        return 1
+
+    def places(self, size, length):
+        return np.full((size, self.times(length)), length - 1)
+
+    def solve(self, prompt):
+        return np.repeat(super().solve(prompt), self.times(prompt.shape[1]), axis=1)
+
+    def sample(self, rng, size, length, split):
+        prompt = super().sample(rng, size, length, split).prompt
+        return Instance(prompt, self.solve(prompt), self.places(size, length))
+
+
+class SaidInsideUnlessNatural(SaidInside):
+    breaks = {"answers_have_their_places"}
+
+    def sample(self, rng, size, length, split):
+        instance = super().sample(rng, size, length, split)
+        return replace(instance, at=None) if split == "natural" else instance
+
+
+class FlatPlaces(SaidInside):
+    breaks = {"answers_have_their_places", "answers_are_settled_where_they_are_said"}
+
+    def places(self, size, length):
+        return np.full(size, length - 1)
+
+
+class Int32Places(SaidInside):
+    breaks = {"answers_have_their_places"}
+
+    def places(self, size, length):
+        return super().places(size, length).astype(np.int32)
+
+
+class PlacesBehindThePrompt(SaidInside):
+    breaks = {"answers_have_their_places"}
+
+    def places(self, size, length):
+        return super().places(size, length) + 1
+
+
+class TwoAnswersInOnePlace(SaidInside):
+    breaks = {"answers_have_their_places"}
+
+    def times(self, length):
+        return 2
+
+
+class MoreToSayOfLongPrompts(SaidInside):
+    breaks = {"answers_have_their_places"}
+
+    def times(self, length):
+        return 1 + (length > 4)
+
+    def places(self, size, length):
+        return np.tile(np.arange(length)[-self.times(length) :], (size, 1))
+
+
+class SaidTooSoon(SaidInside):
+    breaks = {"answers_are_settled_where_they_are_said"}
+
+    def places(self, size, length):
+        return super().places(size, length) - 1
+
+
+class OtherPlacesEachTime(SaidInside):
+    breaks = {"same_stream_same_instance", "answers_are_settled_where_they_are_said"}
+
+    def places(self, size, length):
+        return np.random.default_rng().integers(0, length, (size, 1))
+
+
+class SoFar(Specimen):
+    """Unbroken: are the values up to each place close?"""
+
+    def so_far(self, prompt):
+        running = np.maximum.accumulate(prompt, axis=1) - np.minimum.accumulate(prompt, axis=1)
+        return self.values + (running < self.alpha)
+
+
+class SoFarStartsEarly(SoFar):
+    breaks = {"so_far_ends_with_the_answer", "so_far_knows_the_past_alone"}
+
+    def so_far(self, prompt):
+        so_far = super().so_far(prompt)
+        return np.column_stack([np.full(len(prompt), -1), so_far])
+
+
+class SoFarInt32(SoFar):
+    breaks = {"so_far_ends_with_the_answer"}
+
+    def so_far(self, prompt):
+        return super().so_far(prompt).astype(np.int32)
+
+
+class SoFarBeginsWith(SoFar):
+    token = -1  # unbroken: no answer yet
+
+    def so_far(self, prompt):
+        so_far = super().so_far(prompt)
+        so_far[:, 0] = self.token
+        return so_far
+
+
+class SoFarBeginsTooLow(SoFarBeginsWith):
+    breaks = {"so_far_ends_with_the_answer"}
+    token = -2
+
+
+class SoFarBeginsTooHigh(SoFarBeginsWith):
+    breaks = {"so_far_ends_with_the_answer"}
+    token = 66
+
+
+class SoFarNeverAnswers(SoFar):
+    breaks = {"so_far_ends_with_the_answer"}
+
+    def so_far(self, prompt):
+        return np.full_like(prompt, -1)
+
+
+class SoFarIsTheAnswer(SoFar):
+    breaks = {"so_far_knows_the_past_alone"}
+
+    def so_far(self, prompt):
+        return np.repeat(super().so_far(prompt)[:, -1:], prompt.shape[1], axis=1)
+
+
+class SoFarIsTheAnswerOfLongPrompts(SoFarIsTheAnswer):
+    def so_far(self, prompt):
+        return super().so_far(prompt) if prompt.shape[1] > 4 else SoFar.so_far(self, prompt)
+
+
+class SoFarIsTheAnswerOfShortPrompts(SoFarIsTheAnswer):
+    def so_far(self, prompt):
+        return super().so_far(prompt) if prompt.shape[1] <= 4 else SoFar.so_far(self, prompt)
+
+
+class EntropyOfNatural(Specimen):
+    breaks = {"entropy_is_that_of_the_draws"}
+
+    def entropy(self, length):
+        return length * log(self.values)
+
+
+class NegativeEntropy(Specimen):
+    breaks = {"entropy_is_that_of_the_draws", "entropy_grows_with_length"}
+
+    def entropy(self, length):
+        return -1.0
+
+
+class EntropyIsNoNumber(NegativeEntropy):
+    def entropy(self, length):
+        return float("nan")
+
+
+class MoreEntropyThanTokens(NegativeEntropy):
+    def entropy(self, length):
+        return 1000.0
+
+
+class ShrinkingEntropy(Specimen):
+    breaks = {"entropy_grows_with_length"}
+
+    def entropy(self, length):
+        return 50 / length if length > 4 else None
 
 
 class NoEdit(Specimen):
@@ -318,8 +502,11 @@ class Reversal(Task):
         return cls(2), 4
 
 
-def test_the_example_in_check_runs():
-    assert doctest.testmod(check) == (0, 2)
+@pytest.mark.parametrize("module", [check, shortcuts, verdict])
+def test_the_example_runs(module):
+    failed, tried = doctest.testmod(module)
+    assert not failed
+    assert tried
 
 
 def test_a_strangers_task_is_checked():
@@ -435,16 +622,6 @@ def test_pairwise_extremes_alone_say_nearly_nothing(length):
     assert abs(scores["maximum"] - 0.5) < 0.04
 
 
-@pytest.mark.parametrize("split", ["boundary", "broad", "natural"])
-def test_pairwise_makes_ten_thousand_instances_a_second(split):
-    task, rng, took = Pairwise(), np.random.default_rng(3), []
-    for _ in range(3):
-        start = perf_counter()
-        task.sample(rng, 10_000, 32, split)
-        took.append(perf_counter() - start)
-    assert min(took) < 1
-
-
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -460,6 +637,181 @@ def test_pairwise_refuses_settings_without_twins(settings, named):
         Pairwise(**settings)
 
 
-def test_pairwise_refuses_an_unknown_split():
+@pytest.mark.parametrize("ours", [Pairwise, Parity, Recall])
+def test_an_unknown_split_is_refused(ours):
     with pytest.raises(ValueError, match="split=bounday"):
-        Pairwise().sample(np.random.default_rng(4), 2, 5, "bounday")
+        ours().sample(np.random.default_rng(4), 2, 16, "bounday")
+
+
+@pytest.mark.parametrize("ours", [Pairwise, Parity, Recall])
+@pytest.mark.parametrize("split", SPLITS)
+def test_ten_thousand_instances_are_made_in_a_second(ours, split):
+    rng, took = np.random.default_rng(3), []
+    for _ in range(3):
+        start = perf_counter()
+        ours().sample(rng, 1000, 32, split)
+        took.append(perf_counter() - start)
+    assert min(took) < 0.1
+
+
+def test_where_few_prompts_exist_a_shortcut_may_tell_them_apart():
+    scores = shortcut_scores(Parity(), 3)
+    assert scores["minimum"] > 0.6
+    assert check_law("no_shortcut_tells_twins_apart", Parity(), [3]).passed
+    careless = type("Careless", (Parity,), {"shortcuts": ()})()
+    assert "length 7: the shortcut total" in check_law("no_shortcut_tells_twins_apart", careless, [3, 7]).detail
+
+
+def test_a_bag_counts_common_tokens_one_by_one_and_rare_ones_together():
+    prompt = np.random.default_rng(5).integers(0, 5000, (100, 30))
+    prompt[:, ::3] = 77
+    bag = SHORTCUTS["bag_of_tokens"](prompt)
+    assert bag.shape == (100, shortcuts.COMMON + 1)
+    assert (bag.sum(axis=1) == 30).all()
+    assert (bag[:, 0] == (prompt == 77).sum(axis=1)).all()
+    assert SHORTCUTS["bag_of_tokens"](prompt % 7)[:, :7].sum() == 3000
+
+
+def test_entropy_is_measured_on_broad_as_well_as_on_boundary():
+    class SortedBroad(Parity):
+        def sample(self, rng, size, length, split):
+            prompt = super().sample(rng, size, length, split).prompt
+            prompt = np.sort(prompt, axis=1) if split == "broad" else prompt
+            return Instance(prompt, self.solve(prompt))
+
+    verdict = check_law("entropy_is_that_of_the_draws", SortedBroad())
+    assert verdict.detail.startswith("broad of length 2 shows 1.0")  # 1.040: 00, 01 and 11 with chances 1/4, 1/2, 1/4
+    assert verdict.detail.endswith("1.3863 are stated")
+
+
+def test_parity_so_far_is_the_answer_to_every_prefix():
+    task, prompt = Parity(), Parity().prompts(7)
+    for place in range(7):
+        assert (task.so_far(prompt)[:, place] == task.solve(prompt[:, : place + 1])[:, 0]).all()
+
+
+def test_parity_twins_differ_in_one_bit_at_any_place():
+    prompt = Parity().sample(np.random.default_rng(6), 8001, 9, "boundary").prompt
+    edit = prompt[:-1:2] ^ prompt[1::2]
+    assert (edit.sum(axis=1) == 1).all()
+    assert chisquare(edit.sum(axis=0)).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    "recall",
+    [
+        Recall(pairs=1, symbols=4),
+        Recall(pairs=1, symbols=9, random_non_queries=True),
+        Recall(pairs=2, symbols=16, power=1.0, random_non_queries=True),
+        Recall(pairs=4, symbols=10),
+        Recall(pairs=8, symbols=1024, power=0.5),
+    ],
+    ids=str,
+)
+def test_recall_keeps_the_laws_at_other_settings(recall):
+    failed = [verdict for verdict in check_task(recall, [recall.shortest, recall.shortest + 1]) if not verdict.passed]
+    assert failed == []
+
+
+def test_recall_keeps_the_laws_among_random_tokens():
+    class Noisy(Recall):
+        __module__ = Recall.__module__
+
+        @classmethod
+        def tiny(cls):
+            return cls(pairs=1, symbols=6, random_non_queries=True), 6
+
+    assert len(Noisy.tiny()[0].prompts(6)) == 2 * 3 * 2 * 5**3
+    assert [verdict for verdict in check_task(Noisy(), [16]) if not verdict.passed] == []
+
+
+@pytest.mark.parametrize(("length", "pairs"), [(64, 4), (128, 8), (256, 16), (512, 64)])
+@pytest.mark.parametrize("random_non_queries", [False, True])
+@pytest.mark.parametrize("split", SPLITS)
+def test_recall_asks_every_key_once_at_an_even_offset(length, pairs, random_non_queries, split):
+    task = Recall(pairs, random_non_queries=random_non_queries)
+    instance = task.sample(np.random.default_rng(7), 33, length, split)
+    assert instance.prompt.shape == (33, length)
+    assert instance.answer.shape == instance.at.shape == (33, pairs)
+    assert (instance.at % 2 == 0).all()
+    for row, answer, at in zip(instance.prompt, instance.answer, instance.at, strict=True):
+        keys, values, rest = row[: 2 * pairs : 2], row[1 : 2 * pairs : 2], row[2 * pairs :]
+        assert ((keys > 0) & (keys < 4096)).all()
+        assert ((values >= 4096) & (values < 8192)).all()
+        assert len(set(keys)) == len(set(values)) == pairs
+        assert sorted(row[at]) == sorted(keys) == sorted(rest[np.isin(rest, keys)])
+        assert [values[keys == key].item() for key in row[at]] == answer.tolist()
+        assert random_non_queries or np.count_nonzero(rest) == pairs
+
+
+def test_recall_twins_differ_in_one_value_of_any_pair():
+    instance = Recall(3, 50).sample(np.random.default_rng(8), 6000, 14, "boundary")
+    edit = instance.prompt[::2] != instance.prompt[1::2]
+    assert (edit.sum(axis=1) == 1).all()
+    assert chisquare(edit.sum(axis=0)[1:6:2]).pvalue > 1e-3
+    assert ((instance.answer[::2] != instance.answer[1::2]).sum(axis=1) == 1).all()
+    assert (instance.at[::2] == instance.at[1::2]).all()
+
+
+def successive(weights, count):
+    """The probability of every ordered choice when ``count`` indices are drawn one after another, by weight."""
+    likely = {}
+    for order in permutations(range(len(weights)), count):
+        left = [sum(weights) - sum(weights[i] for i in order[:k]) for k in range(count)]
+        likely[order] = np.prod([weights[i] / rest for i, rest in zip(order, left, strict=True)])
+    return likely
+
+
+@pytest.mark.parametrize("power", [0.01, 1.0, 2.5])
+def test_recall_draws_slots_one_after_another_by_a_power_law(power):
+    task, likely = Recall(pairs=3, symbols=12, power=power), successive([i ** (power - 1) for i in range(1, 6)], 3)
+    prompt = task.sample(np.random.default_rng(9), 30_000, 16, "broad").prompt.tolist()
+    slots = Counter(tuple(row[6::2].index(key) for key in row[:6:2]) for row in prompt)
+    assert chisquare([slots[order] for order in likely], [30_000 * p for p in likely.values()]).pvalue > 1e-3
+    keys_and_values = log(5 * 4 * 3) + log(6 * 5 * 4)
+    assert task.entropy(16) == pytest.approx(keys_and_values - sum(p * log(p) for p in likely.values()))
+
+
+@pytest.mark.parametrize("symbols", [8, 24])  # the whole range is permuted, repetitions are drawn again
+def test_recall_draws_ordered_keys_uniformly(symbols):
+    prompt = Recall(pairs=2, symbols=symbols).sample(np.random.default_rng(10), 50_000, 8, "natural").prompt
+    times = Counter(map(tuple, prompt[:, :3:2].tolist()))
+    assert len(times) == (symbols // 2 - 1) * (symbols // 2 - 2)
+    assert chisquare(list(times.values())).pvalue > 1e-3
+
+
+def test_recall_knows_no_entropy_where_there_are_too_many_sets_of_slots():
+    assert Recall().entropy(64) > Recall().entropy(16)
+    assert Recall(16).entropy(256) is None
+    noise = Recall(random_non_queries=True).entropy(64) - Recall().entropy(64)
+    assert noise == pytest.approx(52 * log(8188))
+
+
+def test_recall_makes_a_batch_in_a_millisecond():
+    task, rng, took = Recall(), np.random.default_rng(11), []
+    for _ in range(20):
+        start = perf_counter()
+        task.sample(rng, 64, 64, "boundary")
+        took.append(perf_counter() - start)
+    assert min(took) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"pairs": 0}, "task.pairs=0: 1 to 256"),
+        ({"pairs": 257}, "task.pairs=257: 1 to 256"),
+        ({"symbols": 9}, "task.symbols=9: at least 10 are needed with task.pairs=4"),
+        ({"power": 0.0}, "task.power=0.0: above 0"),
+        ({"power": float("nan")}, "task.power=nan: above 0"),
+    ],
+)
+def test_recall_refuses_impossible_settings(settings, named):
+    with pytest.raises(ValueError, match=named):
+        Recall(**settings)
+
+
+@pytest.mark.parametrize("length", [15, 1025])
+def test_recall_refuses_other_lengths(length):
+    with pytest.raises(ValueError, match=f"length={length}: 16 to 1024 are possible"):
+        Recall().sample(np.random.default_rng(12), 2, length, "broad")

@@ -1,0 +1,48 @@
+"""How vectors and answers are written: each vector one token, or each coordinate; then *no* and *yes*.
+
+>>> Tokens(values=4, dim=3).write(np.array([1, 0, 3])).tolist()  # in digits, 103
+[19]
+>>> Tokens(values=4, dim=3, width=3).write(np.array([1, 0, 3])).tolist()
+[1, 0, 3]
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.base import Ints
+from tasks.vectors.base import digits
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Vectors of ``dim`` coordinates in [0, values), each in ``width`` tokens: 1 or dim."""
+
+    values: int
+    dim: int
+    width: int = 1  # W
+
+    @property
+    def no(self) -> int:
+        """The token after those of the vectors; *yes* is the next."""
+        return self.values ** (self.dim // self.width)
+
+    def write(self, vectors: Ints) -> Ints:
+        """(..., d) -> (..., W)."""
+        return vectors if self.width == self.dim else vectors @ self.values ** np.arange(self.dim)[::-1, None]
+
+    def read(self, tokens: Ints) -> Ints:
+        """(..., n W) -> (..., n, d)."""
+        if self.width == self.dim:
+            return tokens.reshape(*tokens.shape[:-1], -1, self.dim)
+        return digits(tokens, self.values, self.dim)
+
+    def say(self, close: np.ndarray) -> Ints:
+        """True becomes *yes*, false *no*."""
+        return self.no + close.astype(np.int64)
+
+    def word(self, token: int) -> str:
+        """How a vector, a coordinate or an answer reads to a person."""
+        if token >= self.no:
+            return ("no", "yes")[token - self.no]
+        return str(token) if self.width == self.dim else f"({','.join(map(str, self.read(np.array(token))))})"
