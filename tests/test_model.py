@@ -1,5 +1,6 @@
 """The GPT is GPT-2, its cached decoding is reading again, and what it costs is what torch counts."""
 
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -9,23 +10,36 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from harness import cost
+from harness.attention import MASKS
 from harness.attention.check import count_flops
 from harness.attention.linear import Linear
 from harness.attention.softmax import Softmax
 from harness.config import points
+from harness.cost import Pass
 from harness.model import GPT, Learned, build
-from harness.sequence import encode, vocabulary
+from harness.model.positions import Nowhere, Rotary, Sinusoidal
+from harness.scratchpad import Scratchpad
+from harness.sequence import IGNORE, encode, vocabulary
 from tasks.pairwise import Pairwise
 
-BATCH, VOCAB, LAYERS, WIDTH, HEADS, CONTEXT = 3, vocabulary(Pairwise()), 2, 10, 2, 230
+BATCH, VOCAB, LAYERS, WIDTH, HEADS, CONTEXT = 3, vocabulary(Pairwise()), 2, 12, 2, 230
 
 
-def gpt(variant, dtype=torch.float64):
+POSITIONS = {
+    "learned": lambda: Learned(CONTEXT, WIDTH, WIDTH // HEADS, std=0.01, train=True),
+    "sinusoidal": lambda: Sinusoidal(CONTEXT, WIDTH, WIDTH // HEADS, base=10000.0, scale=0.5),
+    "rotary": lambda: Rotary(CONTEXT, WIDTH, WIDTH // HEADS, base=10000.0),
+    "none": lambda: Nowhere(CONTEXT, WIDTH, WIDTH // HEADS),
+}
+
+
+def gpt(variant, dtype=torch.float64, mask="causal", place="learned", vocab=VOCAB):
     """A small model far from its initial distributions: no bias is zero, no two logits are close."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        mixers = [variant(WIDTH, HEADS) for _ in range(LAYERS)]
-        model = GPT(VOCAB, WIDTH, mixers, Learned(CONTEXT, WIDTH, std=0.01))
+        position = POSITIONS[place]()
+        mixers = [partial(variant, rotate=position.rotate)(WIDTH, HEADS) for _ in range(LAYERS)]
+        model = GPT(vocab, WIDTH, mixers, position, mask=mask)
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=0.3)
     return model.to(dtype)
@@ -87,50 +101,153 @@ def test_logits_are_given_where_they_are_asked_for(variant):
     everywhere, _ = model(some(13))
     for at in (slice(3, 7), slice(-1, None), slice(0, 1)):
         assert torch.allclose(model(some(13), at=at)[0], everywhere[:, at], rtol=1e-12, atol=1e-12)
+    at = torch.tensor([[0, 5, 12], [3, 4, 5], [12, 0, 0]])
+    expected = torch.stack([everywhere[row, places] for row, places in enumerate(at)])
+    assert torch.allclose(model(some(13), at=at)[0], expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("place", POSITIONS)
+@pytest.mark.parametrize("mask", MASKS)
+def test_reading_under_a_mask_is_what_the_mask_says(variant, mask, place):
+    """Causal: each logit of a pass over what came before; prefix: the given see each other; encoder: all do."""
+    model, tokens, given = gpt(variant, mask=mask, place=place), some(13), 5
+    everywhere = model.read(tokens, given, slice(None))
+    for last in range(given - 1, 13):
+        prefix = {"causal": 0, "prefix": given, "encoder": last + 1}[mask]
+        expected = model(tokens[:, : last + 1], prefix=prefix)[0][:, -1]
+        assert torch.allclose(everywhere[:, last], expected, rtol=1e-9, atol=1e-9)
+    at = torch.tensor([[4, 5, 12], [6, 7, 8], [12, 11, 9]])
+    expected = torch.stack([everywhere[row, places] for row, places in enumerate(at)])
+    assert torch.allclose(model.read(tokens, given, at), expected, rtol=1e-9, atol=1e-9)
+
+
+def hold_no_peeking(model, task, batch):
+    """The loss of each target depends on no token from that target's place on, unless the mask shows it as given.
+
+    Answers inside the prompt and the answer so far are not tokens of the sequence; what is given may show later items
+    to them under mask=prefix, and nothing but what is given.
+    """
+    embedded = []
+    hook = model.tokens.register_forward_hook(lambda _, __, out: embedded.append(out.requires_grad_()) or out)
+    for place in (batch.targets[0] != IGNORE).nonzero().flatten().tolist():
+        embedded.clear()
+        logits = model.read(batch.read, batch.given, slice(place, place + 1))
+        loss = -logits.log_softmax(-1)[:, 0].gather(1, batch.targets[:, place : place + 1].clamp(0)).sum()
+        (gradient,) = torch.autograd.grad(loss, embedded, allow_unused=True)
+        first = max(place + 1, batch.given) if model.mask == "prefix" else place + 1
+        assert gradient[:, first:].abs().sum() == 0, f"what is said at {place} has seen a token from {first} on"
+        assert gradient[:, : place + 1].abs().sum() > 0
+    hook.remove()
+
+
+@pytest.mark.parametrize("objective", ["answer", "sequence"])
+@pytest.mark.parametrize("mask", MASKS)
+def test_no_prediction_peeks_at_what_it_predicts(task, variant, mask, objective):
+    if (mask, objective) == ("prefix", "sequence"):
+        return  # refused: the prompt would see what it has to predict
+    length = task.shortest + 1
+    instance = task.sample(np.random.default_rng(1), 2, length, "broad")
+    full = Scratchpad("full", "trace", None, None if task.traces else 0, 0).canonical(task)
+    dense = task.so_far(instance.prompt) is not None
+    batch = encode(task, full, instance, length, objective, dense)
+    hold_no_peeking(gpt(variant, mask=mask, vocab=vocabulary(task)), task, batch)
+
+
+def test_the_law_of_no_peeking_catches_the_prompt_seen_while_it_is_predicted():
+    task = Pairwise()
+    batch = encode(task, Scratchpad("none", "trace", None, 0.0, 0.0), task.sample(np.random.default_rng(1), 2, 4, "broad"), 4, "sequence")
+    model = gpt(Softmax)
+    model.read = lambda tokens, given, at: model(tokens, prefix=tokens.shape[1], at=at)[0]
+    with pytest.raises(AssertionError, match="what is said at 0 has seen a token from 1 on"):
+        hold_no_peeking(model, task, batch)
+
+
+@pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("given", [1, 13, 70])
 @pytest.mark.parametrize("forced", [{}, {0: 5}, {3: 7, 4: 2}, {0: 1, 1: 2, 6: 3}, {8: 4}])
-def test_generate_is_reading_again(variant, given, forced):
-    model, count, calls = gpt(variant), 9, []
-    hook = model.register_forward_hook(lambda _, read, said: calls.append((*read, said[0][:, -1])))
+def test_generate_is_reading_again(variant, mask, given, forced):
+    model, count, calls = gpt(variant, mask=mask), 9, []
+    hook = model.register_forward_hook(
+        lambda _, read, named, said: calls.append((*read, *named.values(), said[0][:, -1])), with_kwargs=True
+    )
     written = model.generate(some(given), count, forced)
     hook.remove()
-    sequence, seen = torch.cat([some(given), written], 1), 0
+    sequence, made = torch.cat([some(given), written], 1), []
     assert written.shape == (BATCH, count)
-    for read, state, logits in calls:
-        assert torch.equal(read, sequence[:, seen : seen + read.shape[1]]), "the tokens after those already read"
-        assert {layer.seen for layer in state} == {seen}
-        seen += read.shape[1]
-        again = model(sequence[:, :seen])[0][:, -1]
-        assert torch.allclose(logits, again, rtol=1e-9, atol=1e-9)
-        assert torch.equal(sequence[:, seen], again.argmax(-1))
+    for offset in sorted(set(range(count)) - set(forced)):
+        again = model.read(sequence[:, : given + offset], given, slice(-1, None))[:, 0]
+        assert torch.equal(sequence[:, given + offset], again.argmax(-1))
     assert all((written[:, offset] == token).all() for offset, token in forced.items())
+    for read, *state in (call[:2] for call in calls):
+        layers = state[0] if state and isinstance(state[0], list) else None
+        made.append((read.shape[1], layers[0].seen if layers else None))
+    assert made == [(one.tokens, one.seen) for one in cost.passes(mask, given, count, forced)]
     assert len(calls) == count - len(forced)
-    made = [(read.shape[1], state[0].seen) for read, state, _ in calls]
-    assert made == cost.passes(given, count, forced)
 
 
-@pytest.mark.parametrize(("scratchpad", "length"), PROBLEMS)
-def test_answering_costs_what_torch_counts(variant, scratchpad, length):
-    model, batch = gpt(variant).requires_grad_(False), problems(scratchpad, length)
+@pytest.mark.parametrize("mask", MASKS)
+def test_generate_leaves_alone_whoever_said_the_word_and_ends_when_all_have(mask):
+    model, given, word = gpt(Softmax, mask=mask), some(13), 3
+    free = model.generate(given, 20)
+    word = int(free[0, 4])  # the first row says it at 4 or before, others may never
+    when = [(row == word).nonzero()[:1, 0].tolist() for row in free]
+    written = model.generate(given, 20, {8: word}, until=word, after=2)
+    for row, said in enumerate(when):
+        if said and said[0] <= 8:
+            assert torch.equal(written[row, : written.shape[1]], free[row, : written.shape[1]])
+        else:
+            assert written[row, 8] == word
+    last = max(said[0] if said and said[0] <= 8 else 8 for said in when)
+    assert written.shape[1] == last + 3
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize(("scratchpad", "length"), [case for case in PROBLEMS if case != ("full", 70)])
+def test_answering_costs_what_torch_counts(variant, mask, scratchpad, length):
+    model, batch = gpt(variant, mask=mask).requires_grad_(False), problems(scratchpad, length)
     stated = cost.answering(model, batch)
     answered, _ = count_flops(model.generate, batch.prompt, batch.count, batch.forced)
     assert answered == BATCH * (stated.prompt_flops + stated.decode_flops)
-    first, _ = cost.passes(batch.given, batch.count, batch.forced)[0]
-    prompt, _ = count_flops(lambda: model(batch.tokens[:, :first], model.empty(BATCH), at=slice(-1, None)))
-    _, state = model(batch.tokens[:, : batch.given + batch.count - 1], model.empty(BATCH))
+    first = cost.passes(mask, batch.given, batch.count, batch.forced)[0]
+    prompt, _ = count_flops(model.generate, batch.prompt, 1 + first.tokens - batch.given, batch.forced)
     assert prompt == BATCH * stated.prompt_flops
-    carried = [tensor for layer in state for tensor in layer[1:]]
-    assert BATCH * stated.state_bytes == sum(tensor.nbytes for tensor in carried)
+    if mask != "encoder":
+        _, state = model(batch.tokens[:, : batch.given + batch.count - 1], model.empty(BATCH))
+        carried = [tensor for layer in state for tensor in layer[1:]]
+        assert BATCH * stated.state_bytes == sum(tensor.nbytes for tensor in carried)
+    else:
+        assert stated.state_bytes == 0, "every token starts anew"
 
 
-@pytest.mark.parametrize(("scratchpad", "length"), PROBLEMS)
-def test_training_costs_what_torch_counts(variant, scratchpad, length):
-    model, batch = gpt(variant), problems(scratchpad, length)
-    forward, (logits, _) = count_flops(lambda: model(batch.tokens[:, :-1], at=batch.supervised))
+@pytest.mark.parametrize("mask", MASKS)
+def test_answering_inside_the_prompt_costs_what_torch_counts(variant, mask):
+    (experiment,) = points(["task=recall", "train.lengths=[16]", "evaluate.lengths=[24]"])
+    instance = experiment.task.sample(np.random.default_rng(0), BATCH, 24, "broad")
+    batch = encode(experiment.task, experiment.scratchpad, instance, 24)
+    model = gpt(variant, mask=mask, vocab=vocabulary(experiment.task)).requires_grad_(False)
+    stated = cost.answering(model, batch)
+    answered, _ = count_flops(model.read, batch.prompt, batch.given, batch.said)
+    assert np.isclose(answered, BATCH * (stated.prompt_flops + stated.decode_flops))
+    assert stated.serial_steps == max(block.mixer.serial_steps(batch.given) for block in model.blocks)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize(("scratchpad", "length"), [case for case in PROBLEMS if case != ("full", 70)])
+def test_training_costs_what_torch_counts(variant, mask, scratchpad, length):
+    model, batch = gpt(variant, mask=mask), problems(scratchpad, length)
+    forward, logits = count_flops(lambda: model.read(batch.read, batch.given, batch.supervised))
     backward, _ = count_flops(logits.sum().backward)
     assert forward + backward == 3 * forward == cost.training_flops(model, batch)
+
+
+def test_training_costs_are_of_the_positions_that_are_supervised(variant):
+    (experiment,) = points(["task=recall", "train.lengths=[16]", "evaluate.lengths=[24]"])
+    instance = experiment.task.sample(np.random.default_rng(0), BATCH, 24, "broad")
+    for mask, objective in product(MASKS, ("answer", "sequence")):
+        batch = encode(experiment.task, experiment.scratchpad, instance, 24, objective)
+        model = gpt(variant, mask=mask, vocab=vocabulary(experiment.task))
+        forward, _ = count_flops(lambda m=model, b=batch: m.read(b.read, b.given, b.supervised))
+        assert 3 * forward == cost.training_flops(model, batch)
 
 
 def test_answering_takes_a_serial_step_for_each_pass_and_chunk():
@@ -144,8 +261,14 @@ def test_answering_takes_a_serial_step_for_each_pass_and_chunk():
         ("Linear", "none"): 2,  # 73 tokens are two chunks
         ("Linear", "full"): 142,
     }
-    assert cost.training_serial_steps(gpt(Softmax), 131) == 1
-    assert cost.training_serial_steps(gpt(Linear), 131) == 3
+    training = {
+        (kind.__name__, mask): cost.training_serial_steps(gpt(kind, mask=mask), problems("none", 127))
+        for kind, mask in product((Softmax, Linear), MASKS)
+    }
+    assert {steps for (kind, _), steps in training.items() if kind == "Softmax"} == {1}
+    assert training["Linear", "causal"] == 3  # 131 tokens
+    assert training["Linear", "prefix"] == 2  # 129 given at once, then the rest
+    assert training["Linear", "encoder"] == 1
 
 
 @pytest.mark.parametrize("scratchpad", ["none", "filler", "full"])
@@ -180,7 +303,7 @@ def test_initial_distributions_are_gpt2s(width, layers, token_std):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         mixers = [Softmax(width, 4) for _ in range(layers)]
-        model = GPT(500, width, mixers, Learned(300, width, std=0.01), token_std)
+        model = GPT(500, width, mixers, Learned(300, width, width // 4, std=0.01, train=True), token_std)
     std = 0.02 * (768 / width) ** 0.5
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):

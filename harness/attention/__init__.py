@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from harness.attention.base import Attention, Mixer, State
+from harness.attention.base import MASKS, Attention, Mixer, Rotate, State, unrotated
 from tasks import folder
 
-__all__ = ["Attention", "Mixer", "State", "configured", "load", "names"]
+__all__ = ["MASKS", "Attention", "Mixer", "State", "configured", "load", "names"]
 
 
 def names() -> list[str]:
     """The names of all variants, sorted."""
-    return folder.names(__path__, rooms={"base", "check"})
+    return folder.names(__path__, rooms={"base", "check", "price", "trial"})
 
 
 def load(name: str) -> type[Mixer]:
@@ -20,6 +20,18 @@ def load(name: str) -> type[Mixer]:
     return folder.only(f"harness.attention.{name}", Mixer)
 
 
-def configured(name: str, settings: Iterable[tuple[str, Any]]) -> Callable[[int, int], Mixer]:
-    """(width, heads) -> a mixer of this variant with these settings."""
-    return partial(load(name), **dict(settings))
+def configured(
+    name: str, settings: Iterable[tuple[str, Any]], mask: str = "causal", rotate: Rotate = unrotated
+) -> Callable[[int, int], Mixer]:
+    """(width, heads) -> a mixer of this variant with these settings, placed by ``rotate``.
+
+    Raises ValueError for a mask that the variant cannot keep, and for a rotation of what it does not have.
+    """
+    kind = load(name)
+    if mask not in kind.masks:
+        raise ValueError(f"mask={mask}: attention={name} can be {' or '.join(kind.masks)}")
+    if issubclass(kind, Attention):
+        return partial(kind, rotate=rotate, **dict(settings))
+    if rotate is not unrotated:
+        raise ValueError(f"position=rotary: attention={name} has no queries and keys to rotate")
+    return partial(kind, **dict(settings))

@@ -5,30 +5,37 @@
 []
 
 A variant is whatever makes a mixer from a width and a number of heads: the class, or ``partial(Window, window=8)``.
-All is float64 on the CPU, so tolerance is no opinion; sizes are odd and distinct, so no axis passes for another.
-To add a law, write one more function ``law_<name>(variant)``; nothing else is edited.
+A law is held for each prefix that the variant's masks allow; one whose heads are rotated is a variant like any other.
+To add a law, write one more function ``law_<name>(variant)``, here or in ``price.py``; nothing else is edited.
 """
 
-from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from harness.attention.base import Mixer, State
-from tasks.check import Verdict, judge
+from harness.attention import price
+from harness.attention.price import count_flops
+from harness.attention.trial import (
+    BATCH,
+    EDGES,
+    LONG,
+    SHORT,
+    TOLERANCE,
+    Variant,
+    all_gradients,
+    cases,
+    gradients,
+    hold_equal,
+    hold_same_map,
+    make,
+    numbers,
+    prefixes,
+    read,
+)
+from tasks.verdict import Verdict, judge
 
-Variant = Callable[[int, int], Mixer]
-
-SEED = 20_260_801  # of every stream in this file
-BATCH, HEADS, WIDTH = 3, 2, 10  # B, H, C
-SHORT, LONG = 13, 131  # T: every cut of the short is tried, the long is more than one chunk for whoever has chunks
-EDGES = (0, 1, 62, 63, 64, 65, 129)  # of the long
-TOLERANCE = 1e-9  # relative to the largest number, or to 1
+__all__ = ["LAWS", "check_variant", "count_flops", "fingerprint", "make"]
 
 
 def check_variant(variant: Variant) -> list[Verdict]:
@@ -37,148 +44,166 @@ def check_variant(variant: Variant) -> list[Verdict]:
 
 
 def fingerprint(variant: Variant) -> tuple[float, ...]:
-    """Four numbers that stand for the map, see ``Mixer.golden``: three of one output, the sum of all magnitudes."""
-    out, _ = make(variant)(numbers(LONG))
-    return (*out[0, -1, :3].tolist(), out.abs().sum().item())
+    """Four numbers that stand for the map, see ``Mixer.golden``: three of one output, the sum of all magnitudes.
 
-
-def make(variant: Variant, seed: int = 0) -> Mixer:
-    """A float64 mixer. Every parameter is drawn from numpy: training may bring it anywhere, so no value is special."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        mixer = variant(WIDTH, HEADS).double()
-    rng = np.random.default_rng([SEED, seed])
-    for parameter in mixer.parameters():
-        drawn = rng.normal(size=tuple(parameter.shape)) / parameter.shape[-1:].numel() ** 0.5
-        parameter.data.copy_(torch.as_tensor(drawn))
-    return mixer
-
-
-def numbers(tokens: int, seed: int = 0) -> Tensor:
-    """An input (B, T, C) ~ N(0, 1), which is what a norm hands to a mixer; it takes gradients."""
-    drawn = np.random.default_rng([SEED, seed, tokens]).normal(size=(BATCH, tokens, WIDTH))
-    return torch.from_numpy(drawn).requires_grad_()
-
-
-def count_flops(call: Callable, *arguments: object) -> tuple[int, Any]:
-    """FLOPs of a call and what it returned. Fused attention would go uncounted, so it is switched off."""
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        result = call(*arguments)
-    return counter.get_total_flops(), result
+    The sum goes over causal, prefix and encoder, as far as the masks go.
+    """
+    mixer, x = make(variant), numbers(LONG)
+    outs = [mixer(x, prefix=prefix)[0] for prefix in prefixes(mixer, LONG)]
+    return (*outs[0][0, -1, :3].tolist(), sum(out.abs().sum().item() for out in outs))
 
 
 def law_shape_and_dtype_are_kept(variant: Variant) -> None:
     """(B, T, C) float64 becomes (B, T, C) float64; there is a state after it if and only if there was one before."""
     mixer = make(variant)
-    for tokens in (1, SHORT, LONG):
+    for tokens, prefix in cases(mixer, 1, SHORT, LONG):
         x = numbers(tokens)
-        (trained, none), (read, state) = mixer(x), mixer(x, mixer.empty(BATCH))
-        for form, out in (("forward(x)", trained), ("forward(x, state)", read), ("naive(x)", mixer.naive(x))):
+        made = {"forward(x)": mixer(x, prefix=prefix), "naive(x)": (mixer.naive(x, prefix), None)}
+        if prefix in prefixes(mixer, tokens, state=True):
+            made["forward(x, state)"] = mixer(x, mixer.empty(BATCH), prefix)
+        for form, (out, state) in made.items():
             assert out.shape == x.shape, f"{form} makes {tuple(out.shape)} of {tuple(x.shape)}"
             assert out.dtype == x.dtype, f"{form} makes {out.dtype} of {x.dtype}; compute in the dtype of the input"
-        assert (none is None, state is None) == (True, False), "forward(x) returns no state, forward(x, state) does"
+            carries = (form == "forward(x, state)") == (state is not None)
+            assert carries, "forward(x) returns no state, forward(x, state) returns the next"
 
 
 def law_finite(variant: Variant) -> None:
     """Zeros and numbers of 10,000 give finite outputs and gradients, at one token and at many."""
     mixer = make(variant)
-    for tokens in (1, SHORT, LONG):
+    calls = [("x", None, *case) for case in cases(mixer, 1, SHORT, LONG)]
+    calls += [("x, state", mixer.empty(BATCH), *case) for case in cases(mixer, 1, SHORT, LONG, state=True)]
+    for form, state, tokens, prefix in calls:
         for scale in (0.0, 1e4):
             x = (numbers(tokens).detach() * scale).requires_grad_()
-            for form, (out, _) in (("x", mixer(x)), ("x, state", mixer(x, mixer.empty(BATCH)))):
-                for name, value in {"the output": out, **_gradients(out, mixer, x)}.items():
-                    assert value.isfinite().all(), f"forward({form}), T={tokens}, size {scale:g}: {name} is not finite"
+            out, _ = mixer(x, state, prefix)
+            for name, value in {"the output": out, **all_gradients(out, mixer, x)}.items():
+                what = f"forward({form}), T={tokens}, prefix={prefix}, size {scale:g}: {name}"
+                assert value.isfinite().all(), f"{what} is not finite"
 
 
 def law_causal(variant: Variant) -> None:
-    """Output t does not depend on input s > t: its gradient is exactly zero, and other inputs there change nothing."""
-    mixer = make(variant)
-    for tokens, ends in ((SHORT, range(SHORT - 1)), (LONG, EDGES)):
+    """Outputs depend on no later input save inside the prefix: the gradient is exactly zero, others change nothing.
+
+    Output t < prefix depends on inputs 0 .. prefix-1 at most, output t >= prefix on 0 .. t.
+    """
+    mixer, ends = make(variant), {SHORT: range(SHORT - 1), LONG: EDGES}
+    for tokens, prefix in cases(mixer, SHORT, LONG):
         x, other = numbers(tokens), 100 * numbers(tokens, seed=1)
-        out, _ = mixer(x)
-        for t in ends:
-            leak = _gradients(out[:, t], mixer, x)["the gradient of the input"][:, t + 1 :].abs().max().item()
-            assert leak == 0, f"output {t} of {tokens} has gradient {leak:.1e} to a later input"
-            changed, _ = mixer(torch.cat([x[:, : t + 1], other[:, t + 1 :]], 1))
-            _hold_equal(f"outputs 0 to {t} once later inputs change", changed[:, : t + 1], out[:, : t + 1])
+        out, _ = mixer(x, prefix=prefix)
+        for until in sorted({max(end + 1, prefix) for end in ends[tokens]} - {tokens}):
+            what = f"outputs 0 to {until - 1} of {tokens}, prefix={prefix}"
+            (gradient,) = gradients(out[:, :until], [x])
+            leak = gradient[:, until:].abs().max().item()
+            assert leak == 0, f"{what}, have gradient {leak:.1e} to a later input"
+            changed, _ = mixer(torch.cat([x[:, :until], other[:, until:]], 1), prefix=prefix)
+            hold_equal(f"{what}, once later inputs change", changed[:, :until], out[:, :until])
 
 
 def law_depends_on_the_past(variant: Variant) -> None:
     """The last output has a gradient to some input before it."""
     mixer = make(variant)
-    for tokens in (2, SHORT, LONG):
+    for tokens, prefix in cases(mixer, 2, SHORT, LONG):
         x = numbers(tokens)
-        past = _gradients(mixer(x)[0][:, -1], mixer, x)["the gradient of the input"][:, :-1].abs().max().item()
-        assert past > TOLERANCE, f"output {tokens - 1} has no gradient to any of the inputs before it"
+        (gradient,) = gradients(mixer(x, prefix=prefix)[0][:, -1], [x])
+        past = gradient[:, :-1].abs().max().item()
+        what = f"output {tokens - 1}, prefix={prefix},"
+        assert past > TOLERANCE, f"{what} has no gradient to any of the inputs before it"
+
+
+def law_a_prefix_sees_itself(variant: Variant) -> None:
+    """Some output inside the prefix has a gradient to an input of the prefix after it."""
+    mixer = make(variant)
+    for tokens, prefix in cases(mixer, 2, SHORT, LONG):
+        x = numbers(tokens)
+        out, _ = mixer(x, prefix=prefix)
+        later = (gradients(out[:, t], [x])[0][:, t + 1 : prefix].abs().max() for t in range(prefix - 1))
+        sees = prefix < 2 or any(gradient > TOLERANCE for gradient in later)
+        assert sees, f"prefix={prefix} of {tokens}: no output in it has a gradient to an input after it"
+
+
+def law_an_illegal_prefix_is_refused(variant: Variant) -> None:
+    """ValueError, never another prefix, for one that is split, longer than the call, or that no mask of it has."""
+    mixer, x = make(variant), numbers(SHORT)
+    illegal = {-1, 0, 8, SHORT, SHORT + 1}.difference(prefixes(mixer, SHORT))
+    calls = [("at the start", None, prefix) for prefix in illegal]
+    for first in prefixes(mixer, 4, state=True):
+        _, state = read(mixer, x[:, :4], [4], prefix=first)
+        calls += [("after 4 others", state, prefix) for prefix in (1, SHORT)]
+        calls += [("at the start", mixer.empty(BATCH), SHORT + 1)]
+    for when, state, prefix in calls:
+        try:
+            mixer(x, state, prefix)
+        except ValueError:
+            continue
+        raise AssertionError(f"prefix={prefix} of {SHORT} tokens {when} is not refused")
 
 
 def law_two_forms_agree(variant: Variant) -> None:
     """``forward`` and ``naive`` are one map: equal values and equal gradients of the input and of every parameter."""
     mixer = make(variant)
-    for tokens in (1, SHORT, LONG):
+    for tokens, prefix in cases(mixer, 1, SHORT, LONG):
         x = numbers(tokens)
-        _hold_same_map(f"fast and naive, {tokens} tokens", mixer, x, mixer(x)[0], mixer.naive(x))
+        fast, naive = mixer(x, prefix=prefix)[0], mixer.naive(x, prefix)
+        hold_same_map(f"{tokens} tokens, prefix={prefix}, naive and", mixer, x, naive, {"fast": fast})
 
 
 def law_resume(variant: Variant) -> None:
-    """Reading in parts is reading at once: cut anywhere, with gradients, and token by token, into any ``room``."""
-    mixer = make(variant)
-    for tokens, cuts in ((SHORT, range(SHORT)), (LONG, EDGES)):
-        x = numbers(tokens)
-        whole, _ = mixer(x)
-        for cut in cuts:
-            parts, _ = _read(mixer, x, [cut, tokens - cut])
-            _hold_same_map(f"{tokens} tokens in one part and cut at {cut}", mixer, x, parts, whole)
-    with torch.no_grad():
-        for tokens, sizes in ((SHORT, [1] * SHORT), (SHORT, [4, 3, 1, 1, 4]), (LONG, [67] + [1] * (LONG - 67))):
-            x = numbers(tokens)
-            whole, _ = mixer(x)
-            for room in (0, 5, tokens, tokens + 7):
-                parts, _ = _read(mixer, x, sizes, room)
-                _hold_equal(f"{tokens} tokens at once and as {sizes[:5]}... into room {room}", parts, whole)
+    """Reading in parts is reading at once: cut anywhere, with gradients, and token by token, into any ``room``.
+
+    A prefix is never cut, it is read with the first part.
+    """
+    mixer, places = make(variant), {SHORT: range(SHORT), LONG: EDGES}
+    sizes = {SHORT: ([1] * SHORT, [4, 3, 1, 1, 4]), LONG: ([67] + [1] * (LONG - 67),)}
+    for tokens, prefix in cases(mixer, SHORT, LONG, state=True):
+        x, what = numbers(tokens), f"{tokens} tokens, prefix={prefix}, at once and"
+        whole, _ = mixer(x, prefix=prefix)
+        cuts = sorted({max(place, prefix) for place in places[tokens]})
+        parts = {f"cut at {cut}": read(mixer, x, [cut, tokens - cut], prefix=prefix)[0] for cut in cuts}
+        hold_same_map(what, mixer, x, whole, parts)
+        for steps in ([prefix] + [1] * (tokens - prefix),) if prefix else sizes[tokens]:
+            for room in (0, 5, tokens, tokens + 7) if tokens == SHORT else (0, tokens):
+                with torch.no_grad():
+                    apart, _ = read(mixer, x, steps, room, prefix)
+                hold_equal(f"{what} as {steps[:5]}... into room {room}", apart, whole)
 
 
 def law_a_state_may_be_read_twice(variant: Variant) -> None:
     """A state without room is not spent: whoever reads on from it leaves it as it was."""
     mixer, one, other = make(variant), numbers(SHORT), numbers(SHORT, seed=1)
-    for cut in (0, 1, 6):
+    for seen, prefix in cases(mixer, 0, 1, 6, state=True):
         with torch.no_grad():
-            _, state = _read(mixer, one[:, :cut], [cut])
-            (first, _), _, (again, _) = (mixer(x[:, cut:], state) for x in (one, other, one))
-        _hold_equal(f"the same read twice from one state, {cut} tokens seen", again, first)
+            _, state = read(mixer, one[:, :seen], [seen], prefix=prefix)
+            (first, _), _, (again, _) = (mixer(x[:, seen:], state) for x in (one, other, one))
+        hold_equal(f"the same read twice from one state, {seen} tokens seen, prefix={prefix}", again, first)
 
 
 def law_rows_do_not_see_one_another(variant: Variant) -> None:
     """A row of the batch alone comes out as it does among others, with a state and without."""
     mixer = make(variant)
-    for tokens in (1, SHORT, LONG):
-        x, sizes = numbers(tokens), [tokens // 2, tokens - tokens // 2]
-        for form, read in (("x", mixer), ("x, state", partial(_read, mixer, sizes=sizes))):
-            alone = torch.cat([read(x[row : row + 1])[0] for row in range(BATCH)])
-            _hold_equal(f"forward({form}) of each row alone and of all", alone, read(x)[0])
+    calls = [("x", tokens, partial(mixer, prefix=prefix)) for tokens, prefix in cases(mixer, 1, SHORT, LONG)]
+    for tokens, prefix in cases(mixer, 1, SHORT, LONG, state=True):
+        first = max(tokens // 2, prefix)
+        calls.append(("x, state", tokens, partial(read, mixer, sizes=[first, tokens - first], prefix=prefix)))
+    for form, tokens, call in calls:
+        x = numbers(tokens)
+        alone = torch.cat([call(x[row : row + 1])[0] for row in range(BATCH)])
+        hold_equal(f"forward({form}) of each row alone and of all", alone, call(x)[0])
 
 
-def law_state_size(variant: Variant) -> None:
-    """``state_size(n)`` is what the tensors of a state without room hold per row; ``seen`` comes first and counts."""
+def law_parallel_is_the_sum_of_passes(variant: Variant) -> None:
+    """One pass with a loss at each token is many passes, each over the tokens up to it with a loss at its end.
+
+    Gradients too. The first of them ends with the prefix.
+    """
     mixer = make(variant)
-    for tokens in (0, 1, SHORT, 64, LONG):
-        _, state = _read(mixer, numbers(tokens), [tokens])
-        seen, *tensors = state
-        assert type(state)._fields[0] == "seen", f"the first field of a state is seen, here {type(state)._fields[0]}"
-        assert (type(seen), seen) == (int, tokens), f"seen is {seen!r} after {tokens} tokens"
-        assert all(len(tensor) == BATCH for tensor in tensors), "every tensor of a state has the batch first"
-        held, stated = sum(tensor.numel() for tensor in tensors) / BATCH, mixer.state_size(tokens)
-        assert held == stated, f"state_size({tokens}) is {stated}, the state holds {held:g} numbers a sequence"
-
-
-def law_parallel_is_the_sum_of_prefixes(variant: Variant) -> None:
-    """One pass with a loss at each token is T passes, each over a prefix with a loss at its end; gradients too."""
-    mixer = make(variant)
-    for tokens in (SHORT, 70):
-        x, target = numbers(tokens), numbers(tokens, seed=1).detach()
-        ends = torch.stack([mixer(x[:, : t + 1])[0][:, -1] for t in range(tokens)], 1)
-        apart, together = ((out - target).square().sum() for out in (ends, mixer(x)[0]))
-        _hold_same_map(f"the loss of one pass and of {tokens} prefixes", mixer, x, apart, together)
+    for tokens, prefix in cases(mixer, SHORT, 70):
+        first = max(prefix - 1, 0)
+        x, target = numbers(tokens), numbers(tokens, seed=1).detach()[:, first:]
+        ends = [mixer(x[:, : t + 1], prefix=prefix)[0][:, -1] for t in range(first, tokens)]
+        outs = mixer(x, prefix=prefix)[0][:, first:], torch.stack(ends, 1)
+        together, apart = ((out - target).square().sum() for out in outs)
+        hold_same_map(f"the loss, prefix={prefix}, of one pass and", mixer, x, together, {f"of {len(ends)}": apart})
 
 
 def law_every_parameter_is_trained(variant: Variant) -> None:
@@ -186,7 +211,7 @@ def law_every_parameter_is_trained(variant: Variant) -> None:
     mixer, x, target, losses = make(variant), numbers(SHORT), numbers(SHORT, seed=1), []
     for _ in range(10):
         mixer.zero_grad()
-        loss = (mixer(x)[0] - target).square().mean()
+        loss = (mixer(x, prefix=prefixes(mixer, SHORT)[0])[0] - target).square().mean()
         loss.backward()
         for name, parameter in mixer.named_parameters():
             trained = parameter.grad is not None and parameter.grad.abs().max() > 1e-12
@@ -201,58 +226,8 @@ def law_saved_and_loaded(variant: Variant) -> None:
     """Another mixer that loads its ``state_dict`` computes the same."""
     mixer, other, x = make(variant), make(variant, seed=1), numbers(SHORT)
     other.load_state_dict(mixer.state_dict())
-    _hold_equal("saved and loaded", other(x)[0], mixer(x)[0])
-
-
-def law_flops_are_counted(variant: Variant) -> None:
-    """``flops`` is what torch counts in the plain (math) form, with a state and without; backward is twice forward."""
-    mixer, frozen = make(variant), make(variant).requires_grad_(False)
-    for tokens in (1, SHORT, 64, 65, LONG):
-        x = numbers(tokens)
-        forward, (out, _) = count_flops(mixer, x)
-        stated = BATCH * mixer.flops(tokens)
-        assert forward == stated, f"flops({tokens}) says {stated} for {BATCH} sequences, torch counts {forward}"
-        backward, _ = count_flops(out.sum().backward)
-        assert backward == 2 * forward, f"{tokens} tokens: {forward} FLOPs forward, {backward} backward; twice is right"
-        for seen in (0, 1, 70):
-            _, state = _read(frozen, numbers(seen).detach(), [seen], room=seen + tokens + 7)
-            read, _ = count_flops(frozen, x.detach(), state)
-            stated = BATCH * mixer.flops(tokens, seen)
-            assert read == stated, f"flops({tokens}, {seen}) says {stated} for {BATCH} sequences, torch counts {read}"
-
-
-def law_scored_pairs(variant: Variant) -> None:
-    """Pairs are counted in whole numbers, cost a multiply-add each, and reading in parts never scores more of them."""
-    mixer = make(variant)
-    for tokens, seen in ((1, None), (LONG, None), (1, 0), (1, 70), (SHORT, 0), (SHORT, 70), (LONG, LONG)):
-        pairs, flops = mixer.scored_pairs(tokens, seen), mixer.flops(tokens, seen)
-        good = type(pairs) is int and 0 <= 2 * pairs <= flops
-        assert good, f"scored_pairs({tokens}, {seen}) is {pairs!r}; {flops} FLOPs score 0 to {flops // 2} pairs"
-    for cut in EDGES[1:]:
-        whole, parts = mixer.scored_pairs(LONG, 0), mixer.scored_pairs(cut, 0) + mixer.scored_pairs(LONG - cut, cut)
-        assert parts <= whole, f"{LONG} tokens cut at {cut} score {parts} pairs, at once only {whole}"
-
-
-def law_growth_is_at_most_linear(variant: Variant) -> None:
-    """After n tokens the next scores at most n + 1 times the pairs of the first; they fill at most n times one's state.
-
-    True of a fixed state (both constant), of a cache (both straight lines) and of everything between, such as windows.
-    """
-    mixer = make(variant)
-    first, start = mixer.scored_pairs(1, 0), mixer.state_size(0)
-    for n in (2**power for power in range(13)):
-        pairs, most = mixer.scored_pairs(1, n), (n + 1) * first
-        assert pairs <= most, f"scored_pairs(1, {n}) is {pairs}: linear growth from {first} at 0 makes {most} at most"
-        state, most = mixer.state_size(n), start + n * (mixer.state_size(1) - start)
-        assert state <= most, f"state_size({n}) is {state}: linear growth from {start} at 0 makes {most} at most"
-
-
-def law_serial_steps(variant: Variant) -> None:
-    """Serial steps are whole numbers from 1 on, and more tokens never take fewer."""
-    mixer = make(variant)
-    steps = [mixer.serial_steps(tokens) for tokens in range(1, 2 * LONG)]
-    good = all(type(step) is int and step >= 1 for step in steps) and steps == sorted(steps)
-    assert good, f"serial_steps(1), serial_steps(2), ... are {steps[:3]} ... {steps[-3:]}"
+    for prefix in prefixes(mixer, SHORT):
+        hold_equal("saved and loaded", other(x, prefix=prefix)[0], mixer(x, prefix=prefix)[0])
 
 
 def law_golden_fingerprint_stands(variant: Variant) -> None:
@@ -263,36 +238,4 @@ def law_golden_fingerprint_stands(variant: Variant) -> None:
     assert same, f"golden[{mixer.version}] is {stated}, the fingerprint {now}; another map needs another version"
 
 
-def _read(mixer: Mixer, x: Tensor, sizes: Iterable[int], room: int = 0) -> tuple[Tensor, State]:
-    """Read x (B, T, C) in parts of these sizes, from the empty state on; parts of 0 tokens are not read."""
-    state, outs = mixer.empty(len(x), room), [x[:, :0]]
-    for part in x.split(list(sizes), 1):
-        if part.shape[1]:
-            out, state = mixer(part, state)
-            outs.append(out)
-    return torch.cat(outs, 1), state
-
-
-def _gradients(out: Tensor, mixer: Mixer, x: Tensor) -> dict[str, Tensor]:
-    """Gradients of one random sum of ``out`` with respect to the input and to every parameter."""
-    weights = torch.from_numpy(np.random.default_rng(SEED).normal(size=tuple(out.shape) or 1)).view(out.shape)
-    wanted = {"the input": x, **dict(mixer.named_parameters())}
-    found = torch.autograd.grad((out * weights).sum(), list(wanted.values()), retain_graph=True, materialize_grads=True)
-    return dict(zip((f"the gradient of {name}" for name in wanted), found, strict=True))
-
-
-def _hold_equal(what: str, found: Tensor, expected: Tensor) -> None:
-    assert found.shape == expected.shape, f"{what}: shapes {tuple(found.shape)} and {tuple(expected.shape)}"
-    error, scale = (found - expected).abs().max().item(), max(1.0, expected.abs().max().item())
-    assert error <= TOLERANCE * scale, f"{what}: they differ by {error:.1e} where numbers reach {scale:.1e}"
-
-
-def _hold_same_map(what: str, mixer: Mixer, x: Tensor, found: Tensor, expected: Tensor) -> None:
-    """Two outputs made of ``x`` by one mixer agree in value and in every gradient."""
-    _hold_equal(what, found, expected)
-    stated = _gradients(expected, mixer, x)
-    for name, gradient in _gradients(found, mixer, x).items():
-        _hold_equal(f"{what}, {name}", gradient, stated[name])
-
-
-LAWS = {name[4:]: law for name, law in list(globals().items()) if name.startswith("law_")}
+LAWS = {name[4:]: law for name, law in [*globals().items(), *vars(price).items()] if name.startswith("law_")}

@@ -1,8 +1,10 @@
 """Linear attention: softmax's exp(q·k) replaced by φ(q)·φ(k), so that the past is a matrix (Katharopoulos et al. 2020).
 
-    S_t = S_{t-1} + φ(k_t) [v_t, 1]ᵀ      y_t = φ(q_t) S_t, its last column the normaliser      φ(x) = elu(x) + 1
+    S_t = S_{t-1} + φ(k_t) v_tᵀ      z_t = z_{t-1} + φ(k_t)      y_t = φ(q_t)ᵀ S_t / φ(q_t)ᵀ z_t      φ(x) = elu(x) + 1
 
-The fast form goes through the sequence in chunks: scores inside a chunk, the state between chunks.
+The fast form reads the prefix as one sum, then goes through the sequence in chunks: scores inside a chunk, the state
+between chunks. Positions turn φ(q) and φ(k) on their way into S alone: what z sums stays positive, so no normaliser
+comes near zero (Su et al. 2021, RoFormer, section 3.3).
 """
 
 from typing import NamedTuple
@@ -18,10 +20,11 @@ EPSILON = 1e-6  # keeps 0/0 away where every feature underflows
 
 
 class Memory(NamedTuple):
-    """The sum of φ(k) [v, 1]ᵀ over all tokens so far."""
+    """Sums over all tokens so far."""
 
     seen: int
-    total: Tensor  # (B, H, D, D+1)
+    total: Tensor  # (B, H, D, D)   of φ(k) vᵀ, each φ(k) turned by its place
+    features: Tensor  # (B, H, 1, D)   of φ(k)
 
 
 def feature(x: Tensor) -> Tensor:
@@ -30,59 +33,75 @@ def feature(x: Tensor) -> Tensor:
 
 
 class Linear(Attention):
-    """The past is one D x (D+1) matrix a head, whatever its length."""
+    """The past is a D x D matrix and a D vector a head, whatever its length."""
 
     version = 1
-    golden = {1: (-0.10203349610413093, 0.3872018694748461, 0.14280713792710978, 872.7134277474781)}
+    golden = {1: (-0.3459932937630326, 0.385309974213874, -0.12472658318795787, 4339.984251267982)}
     formula = "y_t = φ(q_t)ᵀ Σ_{j≤t} φ(k_j) v_jᵀ / φ(q_t)ᵀ Σ_{j≤t} φ(k_j), φ = elu + 1"
     source = "Katharopoulos et al. 2020"
 
-    def mix(self, q, k, v, state):
+    def mix(self, q, k, v, state, prefix):
         """See :class:`Attention`."""
-        chunks = [tensor.split(CHUNK, dim=2) for tensor in (feature(q), feature(k), F.pad(v, (0, 1), value=1.0))]
-        total, rows = (None if state is None else state.total), []
-        for number, (q_c, k_c, v_c) in enumerate(zip(*chunks, strict=True), start=1):
-            row = (q_c @ k_c.mT).tril() @ v_c  # (B, H, c, c) x (B, H, c, D+1)
-            rows.append(row if total is None else row + q_c @ total)
-            if state is not None or number < len(chunks[0]):  # training has no use for the state after the last chunk
-                added = k_c.mT @ v_c  # (B, H, D, c) x (B, H, c, D+1)
-                total = added if total is None else total + added
-        mixed = torch.cat(rows, 2)
-        after = None if state is None else Memory(state.seen + q.shape[2], total)
-        return mixed[..., :-1] / (mixed[..., -1:] + EPSILON), after
+        seen, total, features = (0, None, None) if state is None else state
+        q, k = feature(q), feature(k)
+        sums = k.cumsum(2)
+        if state is not None:
+            sums, features = features + sums, features + k.sum(2, keepdim=True)
+        if prefix:
+            sums = torch.cat([sums[:, :, prefix - 1, None].expand(-1, -1, prefix, -1), sums[:, :, prefix:]], 2)
+        norms = (q * sums).sum(-1, keepdim=True) + EPSILON  # (B, H, T, 1)
 
-    def naive_mix(self, q, k, v):
+        sizes, rows = [prefix] * bool(prefix) + _chunks(q.shape[2] - prefix), []
+        parts = (x.split(sizes, 2) for x in (self.rotate(q, seen), self.rotate(k, seen), v))
+        chunks = list(zip(*parts, strict=True))
+        if prefix:
+            q_p, k_p, v_p = chunks.pop(0)
+            total = k_p.mT @ v_p  # nothing was seen before a prefix
+            rows.append(q_p @ total)
+        for number, (q_c, k_c, v_c) in enumerate(chunks, start=1):
+            row = (q_c @ k_c.mT).tril() @ v_c  # (B, H, c, c) x (B, H, c, D)
+            rows.append(row if total is None else row + q_c @ total)
+            if state is not None or number < len(chunks):  # training has no use for the state after the last chunk
+                added = k_c.mT @ v_c  # (B, H, D, c) x (B, H, c, D)
+                total = added if total is None else total + added
+        after = None if state is None else Memory(seen + q.shape[2], total, features)
+        return torch.cat(rows, 2) / norms, after
+
+    def naive_mix(self, q, k, v, prefix):
         """See :class:`Attention`."""
         q, k, rows = feature(q), feature(k), []
+        turned_q, turned_k = self.rotate(q, 0), self.rotate(k, 0)
         for t in range(q.shape[2]):
-            weights = (q[:, :, t, None] * k[:, :, : t + 1]).sum(-1)  # (B, H, t+1)
-            weights = weights / (weights.sum(-1, keepdim=True) + EPSILON)
-            rows.append((weights[..., None] * v[:, :, : t + 1]).sum(2))
+            until = max(t + 1, prefix)
+            weights = (turned_q[:, :, t, None] * turned_k[:, :, :until]).sum(-1)  # (B, H, until)
+            norm = (q[:, :, t, None] * k[:, :, :until]).sum((-2, -1)) + EPSILON  # (B, H)
+            rows.append((weights[..., None] * v[:, :, :until]).sum(2) / norm[..., None])
         return torch.stack(rows, 2)
 
     def empty(self, batch, room=0):
         """See :class:`Mixer`; the size does not depend on ``room``."""
-        return Memory(0, self.project_in.weight.new_zeros(batch, self.heads, self.head_width, self.head_width + 1))
+        zeros, width = self.project_in.weight.new_zeros, self.head_width
+        return Memory(0, zeros(batch, self.heads, width, width), zeros(batch, self.heads, 1, width))
 
     def state_size(self, length):
-        """One matrix a head."""
+        """A matrix and a vector a head."""
         return self.heads * self.head_width * (self.head_width + 1)
 
-    def mix_flops(self, tokens, seen):
-        """Two products over the c² pairs of each chunk, between chunks one to read the state and one to add to it."""
-        d, chunks = self.head_width, _chunks(tokens)
-        inside = sum(2 * c * c * (2 * d + 1) for c in chunks)
-        read = tokens if seen is not None else sum(chunks[1:])
-        added = tokens if seen is not None else sum(chunks[:-1])
-        return self.heads * (inside + 2 * (read + added) * d * (d + 1))
+    def mix_flops(self, tokens, seen, prefix):
+        """The prefix is added to the state, then reads it; the rest does so between chunks, and scores inside them."""
+        d, chunks = self.head_width, _chunks(tokens - prefix)
+        inside = sum(4 * c * c * d for c in chunks)
+        read = prefix + sum(chunks if seen is not None or prefix else chunks[1:])
+        added = prefix + sum(chunks if seen is not None else chunks[:-1])
+        return self.heads * (inside + 2 * (read + added) * d * d)
 
-    def scored_pairs(self, tokens, seen=None):
-        """Pairs inside a chunk; a token that is decoded scores itself alone."""
-        return self.heads * sum(c * (c + 1) // 2 for c in _chunks(tokens))
+    def scored_pairs(self, tokens, seen=None, prefix=0):
+        """Pairs inside a chunk; a token that is decoded scores itself alone, a prefix only reads the state."""
+        return self.heads * sum(c * (c + 1) // 2 for c in _chunks(tokens - prefix))
 
-    def serial_steps(self, tokens):
-        """The state goes from chunk to chunk."""
-        return len(_chunks(tokens))
+    def serial_steps(self, tokens, prefix=0):
+        """The state goes from the prefix to the first chunk, and from chunk to chunk."""
+        return bool(prefix) + len(_chunks(tokens - prefix))
 
 
 def _chunks(tokens: int) -> list[int]:

@@ -1,4 +1,7 @@
-"""Softmax attention: y_t = sum_{j <= t} softmax_j(q_t · k_j / sqrt(D)) v_j (Vaswani et al. 2017), with a KV cache."""
+"""Softmax attention: y_t = sum_{j <= t} softmax_j(q_t · k_j / sqrt(D)) v_j (Vaswani et al. 2017), with a KV cache.
+
+Inside a prefix the sum goes over all of it; queries and keys are turned by their places before they meet.
+"""
 
 from typing import NamedTuple
 
@@ -10,7 +13,7 @@ from harness.attention.base import Attention
 
 
 class Cache(NamedTuple):
-    """Keys and values of all tokens so far: the first ``seen`` of the R rows are written."""
+    """Turned keys, and values, of all tokens so far: the first ``seen`` of the R rows are written."""
 
     seen: int
     keys: Tensor  # (B, H, R, D)
@@ -27,31 +30,47 @@ class Cache(NamedTuple):
         return Cache(until, torch.cat([self.keys[:, :, written], k], 2), torch.cat([self.values[:, :, written], v], 2))
 
 
+def allowed(tokens: int, until: int, prefix: int, device: torch.device) -> Tensor:
+    """(T, R), true where the mask allows: the last ``tokens`` of ``until`` tokens see those before, a prefix itself."""
+    mask = torch.ones(tokens, until, dtype=torch.bool, device=device).tril(until - tokens)
+    mask[:prefix, :prefix] = True
+    return mask
+
+
 class Softmax(Attention):
     """Every token weighs all tokens before it. The state is the whole past."""
 
     version = 1
-    golden = {1: (-0.13706736367112915, 0.766874483000489, -0.14143565139332115, 1608.2533752798408)}
+    golden = {1: (-0.3030025545648129, 0.4814041820568839, -0.25014453912804263, 5265.813518661545)}
     formula = "y_t = Σ_{j≤t} softmax_j(q_t·k_j/√D) v_j"
     source = "Vaswani et al. 2017"
 
-    def mix(self, q, k, v, state):
+    def mix(self, q, k, v, state, prefix):
         """See :class:`Attention`."""
-        if state is None:
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True), None
-        state = state.append(k, v)
-        keys, values = state.keys[:, :, : state.seen], state.values[:, :, : state.seen]
-        tokens = q.shape[2]  # the last `tokens` of `seen` rows: a single one sees them all and needs no mask
-        mask = q.new_ones(tokens, state.seen, dtype=torch.bool).tril(state.seen - tokens) if tokens > 1 else None
-        return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask), state
+        seen = 0 if state is None else state.seen
+        q, k = self.rotate(q, seen), self.rotate(k, seen)
+        if state is not None:
+            state = state.append(k, v)
+            k, v = state.keys[:, :, : state.seen], state.values[:, :, : state.seen]
+        return self.weigh(q, k, v, prefix), state
 
-    def naive_mix(self, q, k, v):
+    def weigh(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
+        """The last T of R tokens weigh all R: (B, H, T, D) and twice (B, H, R, D) -> (B, H, T, D)."""
+        tokens, until = q.shape[2], k.shape[2]
+        if tokens in (1, prefix):  # all may see all
+            return F.scaled_dot_product_attention(q, k, v)
+        if tokens == until and not prefix:
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return F.scaled_dot_product_attention(q, k, v, allowed(tokens, until, prefix, q.device))
+
+    def naive_mix(self, q, k, v, prefix):
         """See :class:`Attention`."""
-        rows = []
+        q, k, rows = self.rotate(q, 0), self.rotate(k, 0), []
         for t in range(q.shape[2]):
-            scores = (q[:, :, t, None] * k[:, :, : t + 1]).sum(-1) / self.head_width**0.5  # (B, H, t+1)
+            until = max(t + 1, prefix)
+            scores = (q[:, :, t, None] * k[:, :, :until]).sum(-1) / self.head_width**0.5  # (B, H, until)
             weights = scores.softmax(-1)
-            rows.append((weights[..., None] * v[:, :, : t + 1]).sum(2))
+            rows.append((weights[..., None] * v[:, :, :until]).sum(2))
         return torch.stack(rows, 2)
 
     def empty(self, batch, room=0):
@@ -64,14 +83,14 @@ class Softmax(Attention):
         """Two vectors per token and head."""
         return 2 * self.heads * length * self.head_width
 
-    def mix_flops(self, tokens, seen):
+    def mix_flops(self, tokens, seen, prefix):
         """Scores and weighted sum over the full rectangle, masked or not."""
         return 4 * self.heads * tokens * ((seen or 0) + tokens) * self.head_width
 
-    def scored_pairs(self, tokens, seen=None):
-        """Each query with every key up to its own."""
-        return self.heads * (tokens * (seen or 0) + tokens * (tokens + 1) // 2)
+    def scored_pairs(self, tokens, seen=None, prefix=0):
+        """Each query with every key up to its own, in the prefix with those after it too."""
+        return self.heads * (tokens * (seen or 0) + tokens * (tokens + 1) // 2 + prefix * (prefix - 1) // 2)
 
-    def serial_steps(self, tokens):
+    def serial_steps(self, tokens, prefix=0):
         """All positions at once."""
         return 1

@@ -4,12 +4,12 @@ import torch
 
 from harness import attention
 from harness.model.gpt import GPT
-from harness.model.positions import Learned
+from harness.model.positions import Learned, Position, named
 from harness.seeding import rng
 from harness.sequence import vocabulary
 from harness.settings import Experiment
 
-__all__ = ["GPT", "Learned", "build"]
+__all__ = ["GPT", "Learned", "Position", "build"]
 
 
 def build(experiment: Experiment) -> GPT:
@@ -17,9 +17,11 @@ def build(experiment: Experiment) -> GPT:
 
     Raises ValueError for settings that the variant refuses.
     """
-    size, variant = experiment.model, attention.configured(experiment.attention.name, experiment.attention.settings)
+    size, chosen, width = experiment.model, experiment.attention, experiment.model.width // experiment.model.heads
+    place = named(experiment.position.name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng(experiment.seed, "weights", 0).integers(2**63)))
+        position = place(size.context, size.width, width, **dict(experiment.position.settings))
+        variant = attention.configured(chosen.name, chosen.settings, experiment.mask, position.rotate)
         mixers = [variant(size.width, size.heads) for _ in range(size.layers)]
-        position = Learned(size.context, size.width, experiment.position.std)
-        return GPT(vocabulary(experiment.task), size.width, mixers, position, size.token_std)
+        return GPT(vocabulary(experiment.task), size.width, mixers, position, size.token_std, experiment.mask)

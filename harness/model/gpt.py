@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.attention.base import Mixer, State
-from harness.model.positions import Learned
+from harness.model.positions import Position
 
 
 class MLP(nn.Module):
@@ -35,9 +35,9 @@ class Block(nn.Module):
         self.norm_mixer, self.mixer = nn.LayerNorm(width), mixer
         self.norm_mlp, self.mlp = nn.LayerNorm(width), MLP(width)
 
-    def mix(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+    def mix(self, x: Tensor, state: State | None = None, prefix: int = 0) -> tuple[Tensor, State | None]:
         """(B, T, C) -> (B, T, C), the next state of this layer."""
-        mixed, state = self.mixer(self.norm_mixer(x), state)
+        mixed, state = self.mixer(self.norm_mixer(x), state, prefix)
         return x + mixed, state
 
     def think(self, x: Tensor) -> Tensor:
@@ -46,12 +46,24 @@ class Block(nn.Module):
 
 
 class GPT(nn.Module):
-    """A language model over ``vocab`` tokens, one block for each of the ``mixers``."""
+    """A language model over ``vocab`` tokens, one block for each of the ``mixers``.
 
-    def __init__(self, vocab: int, width: int, mixers: Sequence[Mixer], position: Learned, token_std: float = 0.02):
+    ``mask`` says which tokens see each other: *causal*, those before; *prefix*, also all that is given; *encoder*: each
+    token is predicted by a pass of its own, in which all tokens before it see each other (ENTP, Ewer et al. 2024).
+    """
+
+    def __init__(
+        self,
+        vocab: int,
+        width: int,
+        mixers: Sequence[Mixer],
+        position: Position,
+        token_std: float = 0.02,
+        mask: str = "causal",
+    ):
         super().__init__()
         self.tokens = nn.Embedding(vocab, width)
-        self.position = position
+        self.position, self.mask = position, mask
         self.blocks = nn.ModuleList(Block(mixer, width) for mixer in mixers)
         self.norm = nn.LayerNorm(width)
         self.initialise(token_std)
@@ -71,39 +83,84 @@ class GPT(nn.Module):
                 nn.init.normal_(module.weight, std=std / (2 * len(self.blocks)) ** 0.5 if writes else std)
                 nn.init.zeros_(module.bias)
         nn.init.normal_(self.tokens.weight, std=token_std)
-        nn.init.normal_(self.position.table.weight, std=self.position.std)
+        self.position.initialise()
 
     def forward(
-        self, tokens: Tensor, state: list[State] | None = None, at: slice = slice(None)
+        self, tokens: Tensor, state: list[State] | None = None, prefix: int = 0, at: slice | Tensor = slice(None)
     ) -> tuple[Tensor, list[State] | None]:
-        """(B, T) -> logits (B, |at|, V) at the positions ``at``, and the state after them (None while training)."""
+        """(B, T) -> logits (B, |at|, V) and the state after them (None while training).
+
+        ``at`` are the positions whose logits are wanted, a slice or a (B, N) of them for each row; ``prefix`` first
+        tokens see each other.
+        """
         seen = 0 if state is None else state[0].seen
-        x = self.tokens(tokens) + self.position(seen, tokens.shape[1])
+        x = self.tokens(tokens)
+        x = x + self.position(seen, tokens.shape[1]).to(x)
         after = []
         for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
-            x, layer = block.mix(x, before)
+            x, layer = block.mix(x, before, prefix)
             if block is self.blocks[-1]:
-                x = x[:, at]  # after the last mixing no position is read by another
+                x = _pick(x, at)  # after the last mixing no position is read by another
             x = block.think(x)
             after.append(layer)
         return F.linear(self.norm(x), self.tokens.weight), None if state is None else after
+
+    def read(self, tokens: Tensor, given: int, at: slice | Tensor) -> Tensor:
+        """(B, T) -> logits (B, |at|, V) at the positions ``at`` under the model's mask; ``given`` tokens are given."""
+        if self.mask != "encoder":
+            return self(tokens, prefix=given if self.mask == "prefix" else 0, at=at)[0]
+        if isinstance(at, slice):
+            at = torch.arange(tokens.shape[1], device=tokens.device)[at].expand(len(tokens), -1)
+        logits = self.tokens.weight.new_empty(*at.shape, len(self.tokens.weight))
+        for last in at.unique().tolist():
+            row, column = (at == last).nonzero(as_tuple=True)
+            logits[row, column] = self(tokens[row, : last + 1], prefix=last + 1, at=slice(-1, None))[0][:, 0]
+        return logits
 
     def empty(self, batch: int, room: int = 0) -> list[State]:
         """The state before the first token, layer by layer; see :meth:`Mixer.empty`."""
         return [block.mixer.empty(batch, room) for block in self.blocks]
 
     @torch.no_grad()
-    def generate(self, given: Tensor, count: int, forced: Mapping[int, int] = MappingProxyType({})) -> Tensor:
+    def generate(
+        self,
+        given: Tensor,
+        count: int,
+        forced: Mapping[int, int] = MappingProxyType({}),
+        until: int | None = None,
+        after: int = 0,
+    ) -> Tensor:
         """(B, T) -> (B, count), the likeliest token each time; at offsets in ``forced`` that token is put in its mouth.
 
-        The model reads only when it has to speak: everything that came since it last did, each token once.
+        The model reads only when it has to speak: everything that came since it last did, each token once. With
+        ``until``, nothing is put in the mouth of a row that has said this token itself, and it ends, with fewer than
+        ``count`` tokens, once every row has said ``after`` more.
         """
-        tokens, state = given, self.empty(len(given), given.shape[1] + count)
+        tokens, state = given, None if self.mask == "encoder" else self.empty(len(given), given.shape[1] + count)
         for offset in range(count):
-            if offset in forced:
+            written = tokens[:, given.shape[1] :]
+            if until is not None and (written[:, : max(offset - after, 0)] == until).any(1).all():
+                break
+            free = (written == until).any(1, keepdim=True) if until is not None else given.new_zeros(1, dtype=bool)
+            if offset in forced and not free.any():
                 token = tokens.new_full((len(given), 1), forced[offset])
             else:
-                logits, state = self(tokens[:, state[0].seen :], state, at=slice(-1, None))
-                token = logits.argmax(-1)
+                token, state = self._next(tokens, given.shape[1], state)
+                if offset in forced:
+                    token = torch.where(free, token, forced[offset])
             tokens = torch.cat([tokens, token], 1)
         return tokens[:, given.shape[1] :]
+
+    def _next(self, tokens: Tensor, given: int, state: list[State] | None) -> tuple[Tensor, list[State] | None]:
+        """The likeliest token (B, 1) after these, and the state once all of them are read."""
+        if state is None:
+            return self.read(tokens, given, slice(-1, None)).argmax(-1), None
+        seen = state[0].seen
+        prefix = given if self.mask == "prefix" and not seen else 0
+        logits, state = self(tokens[:, seen:], state, prefix, at=slice(-1, None))
+        return logits.argmax(-1), state
+
+
+def _pick(x: Tensor, at: slice | Tensor) -> Tensor:
+    """(B, T, C) -> (B, |at|, C)."""
+    return x[:, at] if isinstance(at, slice) else x.gather(1, at[..., None].expand(-1, -1, x.shape[-1]))
