@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from harness import signals
 from harness.nearest import Refusal, refusing, unknown
 
 EXAMPLES = {
@@ -46,9 +47,11 @@ examples:
 """,
 }
 
+ILL = {"FAILED": "failed", "OOM": "ran out of memory", "CORRUPT": "cannot be read"}  # how a run ended that is no result
+
 
 def main(line: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code: 0 done, 1 something failed, 2 refused, 130 Ctrl-C."""
+    """Run a command line and return its exit code: 0 done, 1 something failed, 2 refused, 75 preempted, 130 Ctrl-C."""
     words = list(sys.argv[1:] if line is None else line)
     try:
         _own_tasks()
@@ -66,9 +69,9 @@ def main(line: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"harness: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (signals.Interrupted, KeyboardInterrupt) as interrupted:
         print("harness: interrupted; the same command does what is missing", file=sys.stderr)
-        return 130
+        return getattr(interrupted, "code", 130)
 
 
 def _own_tasks() -> None:
@@ -136,14 +139,15 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     points = config.points(arguments.settings, arguments.sweep)
     launcher = config.launcher(arguments.settings, arguments.sweep)
-    from harness.launch import launch
+    with signals.watching():  # also while torch is imported
+        from harness.launch import launch
 
-    return _tell(points, launch(points, arguments.results, launcher.jobs))
+        ended = launch(points, arguments.results, launcher.jobs)
+    _tell(points, list(ended))
+    return 0 if all(ended.values()) else 1
 
 
-def _tell(points: Sequence, folders: Sequence[Path]) -> int:
-    import pandas as pd
-
+def _tell(points: Sequence, folders: Sequence[Path]) -> None:
     from harness import store
     from harness.report import compare, summary
 
@@ -151,8 +155,8 @@ def _tell(points: Sequence, folders: Sequence[Path]) -> int:
     for folder in set(folders) - set(begun):
         print(f"harness: {folder.name} was ended before it began", file=sys.stderr)
     if not begun:
-        return 1
-    rows = pd.concat([store.read_run(folder) for folder in begun], ignore_index=True)
+        return
+    rows = store.read_folders(begun)
     status = rows.groupby("run")["status"].first()
     if len(points) > 1:
         print(compare.text(compare.table(rows)), end="")
@@ -160,13 +164,14 @@ def _tell(points: Sequence, folders: Sequence[Path]) -> int:
     elif "accuracy" in rows:
         print(f"{summary.table(rows)}\n\n{begun[0] / 'accuracy.png'}\n")
     for run, ended in status.items():
-        if ended == "FAILED":
+        if ended in ILL:
             reason = rows.loc[rows["run"] == run, "reason"].iloc[0]
-            print(f"harness: {run} failed: {reason}; the whole story is in its log.txt", file=sys.stderr)
-    if len(points) == 1:
-        print(summary.seen(rows))
+            logged = any(folder.name == run and (folder / "log.txt").exists() for folder in begun)
+            more = "; the whole story is in its log.txt" if logged and ended != "CORRUPT" else ""
+            print(f"harness: {run} {ILL[ended]}: {reason}{more}", file=sys.stderr)
+    if len(points) == 1 and "CORRUPT" not in status.values:
+        print("\n".join(filter(None, (summary.seen(rows), summary.loss(rows)))))
         print(summary.theory(points[0].task_name, points[0].task, rows))
-    return int((status == "FAILED").any() or len(begun) < len(folders))
 
 
 def plot(arguments: argparse.Namespace) -> int:
@@ -275,7 +280,8 @@ def check(arguments: argparse.Namespace) -> int:
         passed &= all(verdict.passed for verdict in found)
         print("\n".join([*check.verdicts("task", found), "", *check.shortcuts(point.task)]))
     if "attention" in groups:
-        found = check.of_variant(config.variant(arguments.settings))
+        chosen = config.variant(arguments.settings)
+        found = check.of_variant(chosen, config.variant([f"attention={chosen.name}"]))
         passed &= all(verdict.passed for verdict in found)
         print("\n".join(check.verdicts("attention", found)))
     return 0 if passed else 1

@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 import tasks
 from harness.nearest import Refusal, refusing, unknown
 from harness.scratchpad import Scratchpad
-from harness.settings import Attention, Evaluate, Experiment, Model, Position, Train
+from harness.settings import Choice, Evaluate, Experiment, Model, Train
 
 _HERE = Path(__file__).parent
 CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if (folder / "config.yaml").exists())
@@ -41,10 +41,11 @@ class Launcher:
             raise ValueError(f"launcher.jobs={self.jobs}: 1 or more is needed")
 
 
-# The types of the config. An attention's settings have the types of the values in its yaml.
-GROUPS = {"task": None, "attention": None, "scratchpad": Scratchpad, "position": Position, "launcher": Launcher}
+# The types of the config. The settings of an attention or a position have the types of the values in its yaml.
+GROUPS = {"task": None, "attention": None, "scratchpad": Scratchpad, "position": None, "launcher": Launcher}
 SECTIONS = {"model": Model, "train": Train, "evaluate": Evaluate}
-PLAIN = {"seed": int, "device": str, "threads": int}
+PLAIN = {"mask": str, "seed": int, "device": str, "threads": int}
+TYPED_BY_YAML = ("attention.", "position.")
 
 
 def points(line: Sequence[str], sweep: bool = False) -> list[Experiment]:
@@ -67,17 +68,21 @@ def launcher(line: Sequence[str], sweep: bool = False) -> Launcher:
     return chosen.pop()
 
 
-def variant(line: Sequence[str]) -> Attention:
+def variant(line: Sequence[str]) -> Choice:
     """The attention of a command line with its settings, whatever else the line says; it may name no task."""
     named = any(_parse(text).key_or_group == "task" for text in line)
     (point,) = _product([*line, *([] if named else [f"task={choices('task')[0]}"])], sweep=False)
-    return Attention.of(_compose(point)["attention"])
+    return Choice.of(_compose(point)["attention"])
 
 
 def printed(line: Sequence[str], sweep: bool = False) -> str:
-    """The composed config of every point, as yaml documents. Raises Refusal for what cannot be run."""
-    points(line, sweep)
-    return "---\n".join(yaml.safe_dump(_compose(point), sort_keys=False) for point in _product(line, sweep))
+    """The composed config of every point, lengths resolved, as yaml documents. Raises Refusal for what cannot run."""
+    composed = [_compose(point) for point in _product(line, sweep)]
+    with refusing():
+        for config, settings in zip(composed, [Experiment.of(config).settings() for config in composed], strict=True):
+            for section in ("train", "evaluate"):
+                config[section] = config[section] | {"lengths": list(settings[section]["lengths"])}
+    return "---\n".join(yaml.safe_dump(config, sort_keys=False) for config in composed)
 
 
 def choices(group: str) -> list[str]:
@@ -107,6 +112,8 @@ def _values(text: str, sweep: bool) -> list[str]:
     key = override.key_or_group
     if override.type is not OverrideType.CHANGE or override.package is not None:
         raise Refusal(f"{text}: settings cannot be added or removed, only set: {key}=VALUE")
+    if "${" in text:
+        raise Refusal(f"{text}: a value is written out, not looked up")
     if not override.is_sweep_override():
         return [text]
     if not sweep:
@@ -148,16 +155,21 @@ def _compose(overrides: Sequence[str]) -> dict[str, Any]:
                 raise Refusal(f"{text}: {key} is set part by part: {', '.join(siblings)}")
             raise unknown("setting ", key, [*GROUPS, *settable], siblings or [*GROUPS, *SECTIONS, *PLAIN])
     try:
-        config = _hydra(tuple(overrides))
+        config = dict(_hydra(tuple(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
         reason = error if isinstance(error, OmegaConfBaseException) else error.__cause__
         key = str(getattr(reason, "full_key", "")).split("[")[0]
         given = next((o.input_line for o in parsed if o.key_or_group == key), key)
-        raise Refusal(f"{given}: {_words(known.get(key))} is needed") from error
+        raise Refusal(f"{given}: {_words(key, known.get(key))} is needed") from error
     for key, value in _leaves(config).items():
         nested = isinstance(value, list) and any(isinstance(part, list | dict) for part in value)
-        if nested or (key.startswith("attention.") and type(value) is not type(known[key])):
-            raise Refusal(f"{key}={value}: {_words(known[key])} is needed")
+        nested |= value is None and isinstance(known[key], list)
+        whole = type(value) is int and type(known[key]) is float
+        if nested or (key.startswith(TYPED_BY_YAML) and type(value) is not type(known[key]) and not whole):
+            raise Refusal(f"{key}={value}: {_words(key, known[key])} is needed")
+        if whole:
+            group, name = key.split(".")
+            config = config | {group: config[group] | {name: float(value)}}
     return config
 
 
@@ -168,14 +180,15 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _words(example: Any) -> str:
+def _words(key: str, example: Any) -> str:
+    example = [4, 8, 16] if key.endswith(".lengths") else example  # null by default
     if isinstance(example, list):
         return f"a list like [{','.join(map(str, example))}]"
     return {int: "an integer", float: "a number", bool: "true or false", str: "a word"}.get(type(example), "a value")
 
 
 @cache
-def _hydra(overrides: tuple[str, ...]) -> dict[str, Any]:
+def _hydra(overrides: tuple[str, ...]) -> Mapping[str, Any]:
     """Compose ``conf/config.yaml``."""
     _register()
     config = compose("config", overrides=list(overrides))
@@ -199,7 +212,8 @@ def _schema(cls: type, **named: str) -> type:
     types = typing.get_type_hints(cls)
     columns = [(key, str, field(default=value)) for key, value in named.items()]
     for f in fields(cls):
-        kind = list[typing.get_args(types[f.name])[0]] if typing.get_origin(types[f.name]) is tuple else types[f.name]
+        listed = typing.get_origin(types[f.name]) is tuple
+        kind = list[typing.get_args(types[f.name])[0]] | None if listed else types[f.name]
         default = "???" if f.default is MISSING else f.default
         columns.append((f.name, kind, field(default_factory=lambda d=default: list(d) if isinstance(d, tuple) else d)))
     return make_dataclass(cls.__name__, columns)

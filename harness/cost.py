@@ -6,66 +6,108 @@ own counter. Element-wise work is not counted. Everything is for one sequence.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from harness.model.gpt import GPT
 from harness.sequence import Batch
+
+
+class Pass(NamedTuple):
+    """One forward pass."""
+
+    tokens: int  # that it reads
+    seen: int | None  # tokens in the state that it reads on from; None: there is no state
+    prefix: int  # of its tokens see each other
 
 
 @dataclass(frozen=True)
 class Cost:
     """The price of reading one problem and writing its answer."""
 
-    prompt_flops: int  # the first pass: all that is given
+    prompt_flops: float  # the first pass: all that is given
     decode_flops: int  # every later pass
-    scored_pairs: int  # (query, key), over heads and layers
-    state_bytes: int  # what is carried from token to token, at its largest
+    scored_pairs: float  # (query, key), over heads and layers
+    state_bytes: int  # what is carried from token to token, at its largest; nothing where every pass starts anew
     serial_steps: int  # longest chain of dependent token computations, prompt and decoding
 
 
-def forward_flops(model: GPT, tokens: int, logits: int, seen: int | None = None) -> int:
-    """FLOPs of one forward pass over ``tokens`` tokens after ``seen`` others, with logits at ``logits`` positions.
-
-    The last block thinks only where logits are wanted.
-    """
+def forward_flops(model: GPT, made: Pass, logits: int) -> int:
+    """FLOPs of one forward pass with logits at so many positions; the last block thinks only there."""
     vocab, width = model.tokens.weight.shape
-    mixing = sum(block.mixer.flops(tokens, seen) for block in model.blocks)
-    thinking = ((len(model.blocks) - 1) * tokens + logits) * 2 * 2 * width * 4 * width
+    mixing = sum(block.mixer.flops(*made) for block in model.blocks)
+    thinking = ((len(model.blocks) - 1) * made.tokens + logits) * 2 * 2 * width * 4 * width
     return mixing + thinking + 2 * logits * width * vocab
 
 
-def passes(given: int, count: int, forced: Collection[int]) -> list[tuple[int, int]]:
-    """(tokens read, tokens seen before) of each forward pass that ``GPT.generate`` makes."""
+def passes(mask: str, given: int, count: int, forced: Collection[int]) -> list[Pass]:
+    """Each forward pass that ``GPT.generate`` makes."""
     made, seen = [], 0
     for offset in range(count):
-        if offset not in forced:
-            made.append((given + offset - seen, seen))
-            seen = given + offset
+        if offset in forced:
+            continue
+        until = given + offset
+        if mask == "encoder":
+            made.append(Pass(until, None, until))
+        else:
+            made.append(Pass(until - seen, seen, given if mask == "prefix" and not seen else 0))
+        seen = until
     return made
 
 
-def answering(model: GPT, batch: Batch) -> Cost:
-    """What one problem of this batch costs when the model is evaluated on it."""
-    made = passes(batch.given, batch.count, batch.forced)
-    prompt, *decoded = [forward_flops(model, tokens, 1, seen) for tokens, seen in made]
-    mixers = [block.mixer for block in model.blocks]
-    tokens, seen = made[-1]
-    numbers = sum(mixer.state_size(tokens + seen) for mixer in mixers)
+def answering(model: GPT, batch: Batch, written: int | None = None, own: bool = False) -> Cost:
+    """What one problem of this batch costs when the model is evaluated on it, the mean where problems differ.
+
+    ``written`` scratch tokens stand before ANSWER (None: as many as were trained), which the model wrote itself if
+    ``own``.
+    """
+    mixers, answer = [block.mixer for block in model.blocks], batch.answer.shape[1]
+    if not batch.inside:
+        written = batch.scratch if written is None else written
+        made = passes(model.mask, batch.given, written + 1 + answer, () if own else {written})
+        flops = [forward_flops(model, one, 1) for one in made]
+        read, rows = batch.given + written + answer, 1
+    elif model.mask == "encoder":
+        made = [Pass(last + 1, None, last + 1) for last in batch.said.flatten().tolist()]
+        flops = [sum(forward_flops(model, one, 1) for one in made)]
+        read, rows = batch.given, len(batch.said)
+    else:
+        made = [Pass(batch.given, None, batch.given if model.mask == "prefix" else 0)]
+        flops, read, rows = [forward_flops(model, made[0], answer)], batch.given, 1
+    serial = [max(mixer.serial_steps(one.tokens, one.prefix) for mixer in mixers) for one in made]
+    numbers = 0 if model.mask == "encoder" else sum(mixer.state_size(read) for mixer in mixers)
     return Cost(
-        prompt_flops=prompt,
-        decode_flops=sum(decoded),
-        scored_pairs=sum(mixer.scored_pairs(*call) for mixer in mixers for call in made),
+        prompt_flops=_mean(flops[0], rows),
+        decode_flops=sum(flops[1:]),
+        scored_pairs=_mean(sum(mixer.scored_pairs(*one) for mixer in mixers for one in made), rows),
         state_bytes=numbers * model.tokens.weight.element_size(),
-        serial_steps=sum(max(mixer.serial_steps(tokens) for mixer in mixers) for tokens, _ in made),
+        serial_steps=max(serial) if batch.inside else sum(serial),
     )
 
 
 def training_flops(model: GPT, batch: Batch) -> int:
     """One update: forward and backward over the whole batch, three times the forward."""
-    size, tokens = batch.tokens.shape
-    supervised = tokens - batch.given
-    return 3 * size * forward_flops(model, tokens - 1, supervised)
+    size, labels = batch.labels.shape
+    if model.mask == "encoder":
+        return 3 * sum(forward_flops(model, one, 1) for one in _training_passes(model, batch))
+    (made,) = _training_passes(model, batch)
+    return 3 * size * forward_flops(model, made, labels)
 
 
-def training_serial_steps(model: GPT, tokens: int) -> int:
-    """Longest chain of dependent steps over the positions in one training pass over ``tokens`` tokens."""
-    return max(block.mixer.serial_steps(tokens) for block in model.blocks)
+def training_serial_steps(model: GPT, batch: Batch) -> int:
+    """Longest chain of dependent steps over the positions in one training pass; passes do not wait for one another."""
+    mixers = [block.mixer for block in model.blocks]
+    return max(mixer.serial_steps(o.tokens, o.prefix) for mixer in mixers for o in _training_passes(model, batch))
+
+
+def _training_passes(model: GPT, batch: Batch) -> list[Pass]:
+    """One for all sequences at once; with mask=encoder one for each sequence and position."""
+    size, tokens = batch.read.shape
+    if model.mask != "encoder":
+        return [Pass(tokens, None, batch.given if model.mask == "prefix" else 0)]
+    at = batch.supervised
+    ends = list(range(tokens)[at]) * size if isinstance(at, slice) else at.flatten().tolist()
+    return [Pass(end + 1, None, end + 1) for end in ends]
+
+
+def _mean(total: int, rows: int) -> float:
+    return total if rows == 1 else total / rows

@@ -23,15 +23,38 @@ class Source:
     task: Task
     scratchpad: Scratchpad
     seed: int
+    objective: str = "answer"  # of the training batches
+    dense: bool = False  # likewise
 
     def training(self, update: int, lengths: tuple[int, ...], size: int, mix: float) -> tuple[int, Batch]:
-        """The length and the batch of one update: a share ``mix`` of boundary twins, the rest broad."""
-        length = int(rng(self.seed, "train/length", update).choice(lengths))
-        return length, self._encode(self._mixture("train", update, length, size, mix), length)
+        """The length and the batch of one update."""
+        length = self.length(update, lengths)
+        return length, self.batch(length, size, mix, update)
+
+    def length(self, update: int, lengths: tuple[int, ...]) -> int:
+        """The length that an update has: each equally often."""
+        return int(rng(self.seed, "train/length", update).choice(lengths))
+
+    def batch(self, length: int, size: int, mix: float = 0.5, update: int = 0) -> Batch:
+        """A training batch of this length: a share ``mix`` of boundary twins, the rest broad."""
+        drawn = self._mixture("train", update, length, size, mix)
+        return encode(self.task, self.scratchpad, drawn, length, self.objective, self.dense)
 
     def items(self, split: str, length: int, size: int) -> Batch:
-        """The items of a split as sequences."""
-        return self._encode(self.instances(split, length, size), length)
+        """The items of a split as sequences, of which the model has to say scratchpad and answer."""
+        return encode(self.task, self.scratchpad, self.instances(split, length, size), length, dense=self.dense)
+
+    def loss_floor(self, lengths: tuple[int, ...]) -> float | None:
+        """Nats per supervised token that no model can do without, where it is known: the entropy of what is drawn.
+
+        Only prompts are random, so only the objective *sequence* has one. It is exact at one length; with several it is
+        the floor of a model that is told the length, so a bound.
+        """
+        entropies = [self.task.entropy(length) for length in lengths]
+        if self.objective != "sequence" or self.dense or None in entropies:
+            return None
+        tokens = [self.batch(length, 2).labels.shape[1] for length in lengths]
+        return sum(nats / count for nats, count in zip(entropies, tokens, strict=True)) / len(lengths)
 
     def instances(self, split: str, length: int, size: int) -> Instance:
         """The items of a split; ``validation`` is half boundary, half broad, from a stream that no test item shares."""
@@ -39,7 +62,7 @@ class Source:
             return self._mixture("validation", 0, length, size, 0.5)
         stream, blocks = f"test/{split}/{length}", range(-(-size // BLOCK))
         drawn = _joined(self._sample(stream, block, BLOCK, length, split) for block in blocks)
-        return Instance(drawn.prompt[:size], drawn.answer[:size])
+        return Instance(*(part if part is None else part[:size] for part in (drawn.prompt, drawn.answer, drawn.at)))
 
     def _mixture(self, stream: str, index: int, length: int, size: int, mix: float) -> Instance:
         boundary = round(size * mix)
@@ -52,11 +75,8 @@ class Source:
     def _sample(self, stream: str, index: int, size: int, length: int, split: str) -> Instance:
         return self.task.sample(rng(self.seed, stream, index), size, length, split)
 
-    def _encode(self, instance: Instance, length: int) -> Batch:
-        return encode(self.task, self.scratchpad, instance, length)
-
 
 def _joined(parts: Iterable[Instance]) -> Instance:
     """Instances of one length, one after the other."""
-    parts = list(parts)
-    return Instance(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("prompt", "answer")))
+    columns = zip(*((part.prompt, part.answer, part.at) for part in parts), strict=True)
+    return Instance(*(None if column[0] is None else np.concatenate(column) for column in columns))

@@ -2,29 +2,56 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from harness import signals
 from harness.draw import BLOCK, Source
 from harness.model.gpt import GPT
 from harness.report.stats import wilson
-from harness.sequence import Batch
+from harness.sequence import IGNORE, Batch
+
+
+class Stop(NamedTuple):
+    """When a model's scratchpad ends: it is ended after so many steps, or ends itself within them."""
+
+    steps: int | None = None  # None: as many as were trained
+    own: bool = False
+
+
+AS_TRAINED = Stop()
+
+
+class Question(NamedTuple):
+    """What a row of scores is about."""
+
+    split: str
+    length: int
+    stop: Stop = AS_TRAINED
 
 
 @dataclass(frozen=True)
 class Answers:
     """What a model wrote on one batch, item by item."""
 
-    written: np.ndarray  # (B, K·W + 1 + A), ANSWER put in its mouth after the scratchpad
+    written: np.ndarray  # (B, ·) scratch tokens, ANSWER, the answer, and whatever a row wrote while others still did
+    scratch: np.ndarray  # (B,) scratch tokens before ANSWER
+    said: np.ndarray  # (B, A) the answer
     right_tokens: np.ndarray  # (B, A) bool
     first_error: np.ndarray  # (B,) number of the first wrong step, 0 where all are right
-    teacher_forced: np.ndarray  # (B,) bool, right when the true scratchpad is read instead
+    teacher_forced: np.ndarray  # (B,) 1 right, 0 wrong when the true scratchpad is read instead; NaN beyond its end
+    dense: np.ndarray  # (B,) share of the answers so far that it has right, NaN where none was trained
 
     @staticmethod
     def join(parts: list["Answers"]) -> "Answers":
-        """Blocks of one batch, one after the other."""
-        return Answers(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Answers)))
+        """Blocks of one batch, one after the other; ``written`` is as wide as the narrowest."""
+        columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Answers)}
+        narrowest = min(part.shape[1] for part in columns["written"])
+        columns["written"] = [part[:, :narrowest] for part in columns["written"]]
+        return Answers(**{name: np.concatenate(column) for name, column in columns.items()})
 
 
 @dataclass(frozen=True)
@@ -34,56 +61,107 @@ class Score:
     split: str
     length: int
     examples: int
+    steps: float  # written before the answer, on average where the model ends its scratchpad itself
+    scratch_tokens: float  # likewise; filler counts
     accuracy: float  # free-running: the model reads its own scratchpad; exact: every answer token right
     accuracy_low: float  # 95 % Wilson interval over the examples
     accuracy_high: float
-    teacher_forced: float
+    teacher_forced: float | None
     token_accuracy: float  # free-running
+    dense_accuracy: float | None  # of the answers so far, over items and places
     first_error: float | None  # mean number of the first wrong step, where some step is wrong
     chance: float
     majority: float  # share of the commonest answer among these examples
     right: np.ndarray  # (examples,) bool
+    scratch: np.ndarray  # (examples,) tokens that were decoded before ANSWER
 
 
 @torch.no_grad()
-def answer(model: GPT, batch: Batch) -> Answers:
+def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED) -> Answers:
     """Let the model write its scratchpad and its answer."""
-    written = model.generate(batch.prompt, batch.count, batch.forced)
-    same = (written == batch.written).numpy(force=True)
-    steps_right = same[:, : batch.scratch].reshape(len(same), -1, batch.step).all(-1)  # (B, K)
-    before = np.logical_and.accumulate(steps_right, axis=1).sum(1)  # right steps before the first wrong one
-    logits, _ = model(batch.tokens[:, :-1], at=slice(-1 - batch.answer, -1))
-    forced = (logits.argmax(-1) == batch.written[:, -batch.answer :]).numpy(force=True)
+    size, tokens = batch.answer.shape
+    given, true = batch.given, batch.answer
+    limit = batch.scratch if stop.steps is None else stop.steps * batch.step
+    if batch.inside:
+        written, scratch = batch.written, torch.zeros(size, dtype=torch.long)
+        said = forced = model.read(batch.prompt, given, batch.said).argmax(-1)
+    else:
+        end = {"until": batch.mark, "after": tokens} if stop.own else {}
+        written = model.generate(batch.prompt, limit + 1 + tokens, {limit: batch.mark}, **end)
+        scratch = (written == batch.mark).int().argmax(1) if stop.own else torch.full((size,), limit)
+        scratch = scratch.to(written)
+        said = written.gather(1, scratch[:, None] + 1 + torch.arange(tokens).to(written))
+        forced = _teacher_forced(model, batch, min(limit, batch.scratch))
+    asked = batch.so_far != IGNORE
+    hits = asked
+    if asked.any():
+        hits = asked & (model.read(batch.prompt, given, slice(None)).argmax(-1) == batch.so_far)
+    beyond = not (batch.inside or stop.own) and limit > batch.scratch
     return Answers(
         written=written.numpy(force=True),
-        right_tokens=same[:, -batch.answer :],
-        first_error=np.where(before < steps_right.shape[1], before + 1, 0),
-        teacher_forced=forced.all(1),
+        scratch=scratch.numpy(force=True),
+        said=said.numpy(force=True),
+        right_tokens=(said == true).numpy(force=True),
+        first_error=_first_error(batch, written, scratch).numpy(force=True),
+        teacher_forced=np.where(beyond, np.nan, (forced == true).all(1).numpy(force=True)),
+        dense=(hits.sum(1) / asked.sum(1)).numpy(force=True),
     )
 
 
-def evaluate(model: GPT, source: Source, wanted: Iterable[tuple[str, int]], size: int) -> Iterator[Score]:
-    """Score the model on ``size`` items of each wanted (split, length)."""
+def _teacher_forced(model: GPT, batch: Batch, limit: int) -> Tensor:
+    """(B, A): the answer after the first ``limit`` tokens of the true scratchpad."""
+    given, answer = batch.given, batch.answer.shape[1]
+    read = torch.cat([batch.tokens[:, : given + limit], batch.tokens[:, given + batch.scratch : -1]], 1)
+    return model.read(read, given, slice(-1 - answer, -1)).argmax(-1)
+
+
+def _first_error(batch: Batch, written: Tensor, scratch: Tensor) -> Tensor:
+    """(B,): the number of the first step that is not the true one, 0 where there is none."""
+    shared = min(batch.scratch, written.shape[1]) // batch.step * batch.step
+    same = written[:, :shared] == batch.written[:, :shared]
+    right = same.view(len(written), -1, batch.step).all(-1)
+    before = right.long().cumprod(1).sum(1)
+    whole = torch.full_like(scratch, batch.scratch)
+    return torch.where(before * batch.step < torch.minimum(scratch, whole), before + 1, 0)
+
+
+def evaluate(model: GPT, source: Source, asked: Iterable[Question], size: int) -> Iterator[Score]:
+    """Score the model on ``size`` items of each question."""
     device = next(model.parameters()).device
-    for split, length in wanted:
-        batch = source.items(split, length, size)
-        blocks = [batch.rows(start, start + BLOCK).to(device) for start in range(0, size, BLOCK)]
-        answers = Answers.join([answer(model, block) for block in blocks])
-        right = answers.right_tokens.all(1)
+    for split, length, stop in asked:
+        batch, parts = source.items(split, length, size), []
+        for start in range(0, size, BLOCK):
+            signals.check()
+            parts.append(answer(model, batch.rows(start, start + BLOCK).to(device), stop))
+        answers = Answers.join(parts)
+        right, wrong = answers.right_tokens.all(1), answers.first_error[answers.first_error > 0]
         low, high = wilson(right.sum(), size)
-        _, commonest = np.unique(batch.written[:, -batch.answer :].numpy(), axis=0, return_counts=True)
-        wrong = answers.first_error[answers.first_error > 0]
+        _, commonest = np.unique(batch.answer.numpy(), axis=0, return_counts=True)
+        filler = source.scratchpad.tokens(source.task, length) - batch.scratch
         yield Score(
             split=split,
             length=length,
             examples=size,
+            steps=plain(np.ceil(answers.scratch / batch.step).mean() + filler),
+            scratch_tokens=plain(answers.scratch.mean() + filler),
             accuracy=right.mean(),
             accuracy_low=low,
             accuracy_high=high,
-            teacher_forced=answers.teacher_forced.mean(),
+            teacher_forced=_known(answers.teacher_forced),
             token_accuracy=answers.right_tokens.mean(),
+            dense_accuracy=_known(answers.dense),
             first_error=wrong.mean() if wrong.size else None,
             chance=source.task.chance(length),
             majority=commonest.max() / size,
             right=right,
+            scratch=answers.scratch,
         )
+
+
+def _known(values: np.ndarray) -> float | None:
+    return None if np.isnan(values).any() else values.mean()
+
+
+def plain(value: float) -> float:
+    """A whole number as an int."""
+    return int(value) if float(value).is_integer() else float(value)

@@ -2,11 +2,13 @@
 
     START prompt THINK scratch ANSWER answer END
 
-THINK and ANSWER stand there at 0 steps too. A model is *given* everything up to THINK, filler included, and is trained
-on everything after it. One batch has one length, so nothing is padded and nothing is masked out.
+THINK and ANSWER stand there at 0 steps too. A model is *given* everything up to THINK, filler included, and writes what
+follows. Where the answer is said inside the prompt, the sequence is START prompt END and all but END is given. A batch
+has one length, so nothing is padded and nothing is masked out.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -49,16 +51,14 @@ class Batch:
     """``B`` sequences of one length, and which part of them the model has to say."""
 
     tokens: Tensor  # (B, T) int64
-    targets: Tensor  # (B, T) the token that follows, IGNORE where it is given
+    targets: Tensor  # (B, T) what is to be said at each position, IGNORE where nothing is supervised
+    supervised: slice | Tensor  # the positions that have targets, (B, N) where they differ from row to row
     given: int  # tokens that an evaluated model is handed
     scratch: int  # K·W, tokens that it then writes before ANSWER is put in its mouth
     step: int  # W, tokens per step
-    answer: int  # A, tokens that it writes after ANSWER
-
-    @property
-    def supervised(self) -> slice:
-        """The positions whose logits are trained; the same in every row."""
-        return slice(self.given - 1, self.tokens.shape[1] - 1)
+    answer: Tensor  # (B, A) what is to be answered
+    said: slice | Tensor  # the positions at which the answer is said, (B, A) inside the prompt
+    so_far: Tensor  # (B, given) the answer so far at each position, IGNORE where none is supervised
 
     @property
     def prompt(self) -> Tensor:
@@ -66,40 +66,102 @@ class Batch:
         return self.tokens[:, : self.given]
 
     @property
+    def inside(self) -> bool:
+        """Whether the answer is said inside the prompt, so that nothing is decoded."""
+        return not isinstance(self.said, slice)
+
+    @property
     def count(self) -> int:
-        """Tokens from there to the end of the answer."""
-        return self.scratch + 1 + self.answer
+        """Tokens from what is given to the end of the answer."""
+        return 0 if self.inside else self.scratch + 1 + self.answer.shape[1]
+
+    @property
+    def mark(self) -> int:
+        """The token ANSWER."""
+        return int(self.tokens[0, self.given + self.scratch])
 
     @property
     def forced(self) -> dict[int, int]:
-        """Which of these are not the model's choice: ANSWER after the scratchpad. Offset -> token."""
-        return {self.scratch: int(self.tokens[0, self.given + self.scratch])}
+        """Which of the written tokens are not the model's choice: ANSWER after the scratchpad. Offset -> token."""
+        return {} if self.inside else {self.scratch: self.mark}
+
+    @property
+    def read(self) -> Tensor:
+        """(B, T-1): what is read in training; END is only said."""
+        return self.tokens[:, :-1]
+
+    @property
+    def labels(self) -> Tensor:
+        """(B, N): the targets at the supervised positions."""
+        at = self.supervised
+        return self.targets[:, at] if isinstance(at, slice) else self.targets.gather(1, at)
 
     def rows(self, start: int, stop: int) -> "Batch":
         """Some of the sequences."""
-        return replace(self, tokens=self.tokens[start:stop], targets=self.targets[start:stop])
+        return self._each(lambda tensor: tensor[start:stop])
 
     def to(self, device: str) -> "Batch":
         """The same on a device."""
-        return replace(self, tokens=self.tokens.to(device), targets=self.targets.to(device))
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: change(part) for name, part in parts.items() if isinstance(part, Tensor)})
 
     @property
     def written(self) -> Tensor:
-        """(B, K·W + 1 + A): what a perfect model writes."""
+        """(B, K·W + 1 + A): what a perfect model writes after what it is given."""
         return self.tokens[:, self.given : -1]
 
 
-def encode(task: Task, scratchpad: Scratchpad, instance: Instance, length: int) -> Batch:
-    """Write the instances of one length as sequences."""
-    mark, size = marks(task), len(instance)
-    scratch = scratchpad.write(task, instance.prompt, length, mark.filler)
-    columns = [mark.start, instance.prompt, mark.think, scratch, mark.answer, instance.answer, mark.end]
+def encode(
+    task: Task, scratchpad: Scratchpad, instance: Instance, length: int, objective: str = "answer", dense: bool = False
+) -> Batch:
+    """Write the instances of one length as sequences.
+
+    Supervised is what the model says after what it is given (``objective="answer"``) or every token but START and
+    filler (``"sequence"``), and with ``dense`` also the answer so far at each prompt token that has one.
+    """
+    mark, size, prompt = marks(task), len(instance), instance.prompt
+    scratch = scratchpad.write(task, prompt, length, mark.filler)
+    trace, last = scratchpad.source(task), 1 + prompt.shape[1]  # the first token after the prompt
+    if instance.at is None:
+        columns = [mark.start, prompt, mark.think, scratch, mark.answer, instance.answer, mark.end]
+        given = last + 1 + (0 if trace else scratch.shape[1])
+    else:
+        columns, given = [mark.start, prompt, mark.end], last
     tokens = np.hstack([np.full((size, 1), c) if isinstance(c, int) else c for c in columns])
-    trace = scratchpad.source(task)
-    decoded = scratch.shape[1] if trace else 0
-    given = 2 + instance.prompt.shape[1] + scratch.shape[1] - decoded
     targets = np.full_like(tokens, IGNORE)
-    targets[:, given - 1 : -1] = tokens[:, given:]
-    step = trace.width if trace else 1
-    answer = instance.answer.shape[1]
-    return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), given, decoded, step, answer)
+    if objective == "sequence":
+        targets[:, :last] = tokens[:, 1 : last + 1]
+    so_far = np.full((size, given), IGNORE)
+    if dense:
+        known = task.so_far(prompt)
+        so_far[:, 1:last] = np.where(known >= 0, known, IGNORE)
+        targets[:, :given] = np.where(so_far != IGNORE, so_far, targets[:, :given])
+    if instance.at is None:
+        targets[:, given - 1 : -1] = tokens[:, given:]
+        said = slice(-1 - instance.answer.shape[1], -1)  # of what is read in training
+    else:
+        np.put_along_axis(targets, 1 + instance.at, instance.answer, axis=1)
+        said = torch.from_numpy(1 + instance.at)
+    return Batch(
+        tokens=torch.from_numpy(tokens),
+        targets=torch.from_numpy(targets),
+        supervised=_positions(targets != IGNORE),
+        given=given,
+        scratch=scratch.shape[1] if trace else 0,
+        step=trace.width if trace else 1,
+        answer=torch.from_numpy(instance.answer),
+        said=said,
+        so_far=torch.from_numpy(so_far),
+    )
+
+
+def _positions(wanted: np.ndarray) -> slice | Tensor:
+    """Where a (B, T) mask is true, the same number of times in each row: a slice if it can be one."""
+    columns = np.flatnonzero(wanted[0])
+    first, last = columns[0], columns[-1]
+    if (wanted == wanted[0]).all() and last - first + 1 == len(columns):
+        return slice(int(first), int(last) + 1)
+    return torch.from_numpy(wanted.nonzero()[1].reshape(len(wanted), -1))

@@ -11,7 +11,11 @@ import tasks
 from harness.nearest import unknown
 from harness.scratchpad import Scratchpad
 from harness.seeding import rng
-from tasks.base import SPLITS, Task
+from tasks.base import SPLITS, Instance, Task
+
+MASKS = ("causal", "prefix", "encoder")
+OBJECTIVES = ("answer", "sequence")
+STOPS = ("budget", "self")
 
 
 def _require(good: bool, key: str, given: object, allowed: str) -> None:
@@ -59,8 +63,13 @@ class Train:
     stop_at: float  # accuracy on the validation items of every length, at two checks in a row
     validate_every: int  # updates
     validate_examples: int  # per length, half of them boundary, half broad
+    objective: str  # answer: scratchpad and answer are supervised; sequence: every token that is not filler
+    dense: bool  # also supervise the answer so far, at each item
+    init_from: str | None  # the run whose last weights it starts from
 
     def __post_init__(self):
+        if self.objective not in OBJECTIVES:
+            raise unknown("train.objective=", self.objective, OBJECTIVES)
         _require_some("train.lengths", self.lengths, "length")
         _require(0 <= self.mix <= 1, "train.mix", self.mix, "a share, 0 to 1")
         for name in ("updates", "batch", "validate_every", "validate_examples"):
@@ -80,8 +89,16 @@ class Evaluate:
     lengths: tuple[int, ...]
     splits: tuple[str, ...]
     examples: int  # per length and split
+    stop: str  # budget: after so many steps ANSWER is put in the model's mouth; self: it writes ANSWER itself
+    steps: tuple[int, ...]  # forced stops after so many steps; none: as many as were trained
 
     def __post_init__(self):
+        if self.stop not in STOPS:
+            raise unknown("evaluate.stop=", self.stop, STOPS)
+        if self.steps:
+            _require_some("evaluate.steps", self.steps, "number of steps")
+            _require(self.stop == "budget", "evaluate.steps", self.steps, "only evaluate.stop=budget forces a stop")
+            _require(min(self.steps) >= 0, "evaluate.steps", self.steps, "0 or more are possible")
         _require_some("evaluate.lengths", self.lengths, "length")
         _require_some("evaluate.splits", self.splits, "split")
         for split in self.splits:
@@ -92,28 +109,21 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
-class Position:
-    """How a token knows its place."""
-
-    name: str
-    std: float  # of the learned table's initial distribution
-
-    def __post_init__(self):
-        _require(0 <= self.std < float("inf"), "position.std", self.std, "0 or more is needed")
-
-
-@dataclass(frozen=True)
-class Attention:
-    """A variant and its own settings, by name."""
+class Choice:
+    """One entry of a folder, an attention variant or a kind of position, and its own settings, by name."""
 
     name: str
     settings: tuple[tuple[str, Any], ...] = ()  # (setting, value) in the order of the yaml
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Attention":
+    def of(cls, settings: Mapping[str, Any]) -> "Choice":
         """From the nested values of a config."""
         rest = _tuples(settings)
         return cls(rest.pop("name"), tuple(rest.items()))
+
+    def plain(self) -> dict[str, Any]:
+        """The inverse of :meth:`of`."""
+        return {"name": self.name, **dict(self.settings)}
 
 
 @dataclass(frozen=True)
@@ -122,51 +132,125 @@ class Experiment:
 
     task_name: str
     task: Task
-    attention: Attention
+    attention: Choice
     scratchpad: Scratchpad
-    position: Position
+    position: Choice
     model: Model
     train: Train
     evaluate: Evaluate
+    mask: str
     seed: int
     device: str
     threads: int
 
     def __post_init__(self):
         object.__setattr__(self, "scratchpad", self.scratchpad.canonical(self.task))
+        if self.mask not in MASKS:
+            raise unknown("mask=", self.mask, MASKS)
         _require(0 <= self.seed < 2**63, "seed", self.seed, "0 to 2^63 - 1 are possible")
         _require(self.device in ("cpu", "cuda"), "device", self.device, "cpu and cuda exist")
         _require(self.threads >= 1, "threads", self.threads, "1 or more is needed")
-        possible = f"{self.task_name} has lengths {self.task.shortest} to {self.task.longest}"
+        self._hold_lengths()
+        self._hold_what_is_said(self._one(self.train.lengths[0]))
+        self._hold_context()
+
+    def _hold_lengths(self) -> None:
+        possible = f"{self.task_name} has lengths {self.task.shortest} to {self.task.longest} with these settings"
         for key, lengths in (("train.lengths", self.train.lengths), ("evaluate.lengths", self.evaluate.lengths)):
             for length in lengths:
                 _require(self.task.shortest <= length <= self.task.longest, key, length, possible)
-            longest = max(self.tokens(length) for length in lengths)
+
+    def _hold_what_is_said(self, one: Instance) -> None:
+        """Objective, scratchpad and stop fit the problems, of which ``one`` is an example."""
+        inside = one.at is not None
+        before = "answers are said inside the prompt, before a scratchpad could help: scratchpad=none is possible"
+        _require(not inside or self.scratchpad.name == "none", "scratchpad", self.scratchpad.name, before)
+        peeks = self.mask == "prefix" and self.train.objective == "sequence"
+        seen = "with mask=prefix the tokens of the prompt see each other and cannot be predicted, answer is possible"
+        _require(not peeks, "train.objective", self.train.objective, seen)
+        dense = f"{self.task_name} has no answer so far to supervise"
+        _require(not self.train.dense or self.task.so_far(one.prompt) is not None, "train.dense", "true", dense)
+        own = self.evaluate.stop == "self" and (inside or self.scratchpad.name == "filler")
+        decoded = "answers are said inside the prompt" if inside else "filler is given"
+        _require(not own, "evaluate.stop", self.evaluate.stop, f"{decoded}, nothing is decoded")
+        wordless = f"scratchpad={self.scratchpad.name} writes no steps of its own to be stopped"
+        traced = self.scratchpad.source(self.task) is not None
+        _require(traced or not self.evaluate.steps, "evaluate.steps", self.evaluate.steps, wordless)
+
+    def _hold_context(self) -> None:
+        """Every sequence fits into the position table, if there is one."""
+        width = trace.width if (trace := self.scratchpad.source(self.task)) else 1
+        read = {"train.lengths": max(map(self.tokens, self.train.lengths))}
+        read["evaluate.lengths"] = max(
+            self.tokens(length) + max(0, stop - self.steps(length)) * width
+            for length in self.evaluate.lengths
+            for stop in self.stops(length)
+        )
+        for key, longest in read.items():
+            fits = not self.bounded or longest <= self.model.context
             needed = f"the longest sequence of {key} takes {longest} tokens"
-            _require(longest <= self.model.context, "model.context", self.model.context, needed)
+            _require(fits, "model.context", self.model.context, needed)
+
+    @property
+    def bounded(self) -> bool:
+        """Whether positions are rows of a table, ``model.context`` of them."""
+        return self.position.name == "learned"
+
+    def steps(self, length: int) -> int:
+        """k(n): steps that the model is trained to write at this length."""
+        return self.scratchpad.steps(self.task, length)
+
+    def stops(self, length: int) -> tuple[int, ...]:
+        """The numbers of steps after which evaluation stops it at this length; with ``stop=self`` the limit, 2S + 8.
+
+        Raises ValueError for a stop beyond the limit.
+        """
+        trace = self.scratchpad.source(self.task)
+        limit = 2 * trace.count(length) + 8 if trace else self.steps(length)
+        for stop in self.evaluate.steps:
+            beyond = f"at most {limit} at length {length}, twice what {self.scratchpad.trace} has there and 8"
+            _require(stop <= limit, "evaluate.steps", stop, beyond)
+        return (limit,) if self.evaluate.stop == "self" else self.evaluate.steps or (self.steps(length),)
 
     def tokens(self, length: int) -> int:
-        """Tokens that a model reads for one problem of this length: START prompt THINK scratch ANSWER answer."""
-        one = self.task.sample(rng(self.seed, "shape", 0), 2, length, "natural")
-        return 3 + one.prompt.shape[1] + self.scratchpad.tokens(self.task, length) + one.answer.shape[1]
+        """Tokens that a model reads for one problem of this length: START prompt THINK scratch ANSWER answer.
+
+        Where answers are said inside the prompt that is START prompt.
+        """
+        one = self._one(length)
+        prompt, answer = one.prompt.shape[1], one.answer.shape[1]
+        return 1 + prompt if one.at is not None else 3 + prompt + self.scratchpad.tokens(self.task, length) + answer
+
+    def _one(self, length: int) -> Instance:
+        return self.task.sample(rng(self.seed, "shape", 0), 2, length, "natural")
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Experiment":
-        """The inverse of :meth:`settings`. Raises ValueError for values that are refused."""
+        """The inverse of :meth:`settings`. Raises ValueError for values that are refused.
+
+        Lengths may be None: training has the :func:`ladder` of the task, evaluation goes once beyond training.
+        """
         plain = _tuples(settings)
         task = dict(plain["task"])
         task_name = task.pop("name")
         if task_name not in tasks.names():
             raise unknown("task=", task_name, tasks.names())
+        task = tasks.load(task_name)(**task)
+        trained, evaluated = (plain[section]["lengths"] for section in ("train", "evaluate"))
+        trained = ladder(task) if trained is None else trained
+        if evaluated is None:
+            further = 2 * max(trained, default=0)
+            evaluated = (*trained, *([further] if further <= task.longest else []))
         return cls(
             task_name=task_name,
-            task=tasks.load(task_name)(**task),
-            attention=Attention.of(settings["attention"]),
+            task=task,
+            attention=Choice.of(settings["attention"]),
             scratchpad=Scratchpad(**plain["scratchpad"]),
-            position=Position(**plain["position"]),
+            position=Choice.of(settings["position"]),
             model=Model(**plain["model"]),
-            train=Train(**plain["train"]),
-            evaluate=Evaluate(**plain["evaluate"]),
+            train=Train(**plain["train"] | {"lengths": trained}),
+            evaluate=Evaluate(**plain["evaluate"] | {"lengths": evaluated}),
+            mask=plain["mask"],
             seed=plain["seed"],
             device=plain["device"],
             threads=plain["threads"],
@@ -174,11 +258,16 @@ class Experiment:
 
     def settings(self) -> dict[str, Any]:
         """All settings as plain nested values, in the shape of ``conf/config.yaml``."""
-        task = {"name": self.task_name, **asdict(self.task)}
-        attention = {"name": self.attention.name, **dict(self.attention.settings)}
-        rest = {name: asdict(getattr(self, name)) for name in ("scratchpad", "position", "model", "train", "evaluate")}
-        plain = {"task": task, "attention": attention, **rest, "seed": self.seed}
-        return plain | {"device": self.device, "threads": self.threads}
+        named = {"task": {"name": self.task_name, **asdict(self.task)}, "attention": self.attention.plain()}
+        named |= {"scratchpad": asdict(self.scratchpad), "position": self.position.plain()}
+        sections = {name: asdict(getattr(self, name)) for name in ("model", "train", "evaluate")}
+        return named | sections | {name: getattr(self, name) for name in ("mask", "seed", "device", "threads")}
+
+
+def ladder(task: Task) -> tuple[int, ...]:
+    """The lengths that are trained unless others are asked for: 4, 8, 16, 32, or four doublings from the shortest."""
+    first = max(4, task.shortest)
+    return tuple(first * 2**step for step in range(4) if first * 2**step <= task.longest) or (task.longest,)
 
 
 def _tuples(value: Any) -> Any:

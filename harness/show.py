@@ -21,9 +21,12 @@ def instance(experiment: Experiment, length: int) -> Iterator[str]:
     pair = Source(task, experiment.scratchpad, experiment.seed).instances("boundary", length, 2)
     yield f"{experiment.task_name}, length {length}: a boundary instance and its twin, the edit in brackets"
     edited = pair.prompt[0] != pair.prompt[1]
-    for prompt, said in zip(pair.prompt, pair.answer, strict=True):
+    for row, (prompt, said) in enumerate(zip(pair.prompt, pair.answer, strict=True)):
         words = [f"[{task.word(t)}]" if e else f" {task.word(t)} " for t, e in zip(prompt, edited, strict=True)]
-        yield f"  {''.join(f'{w:>5}' for w in words)}   -> {_words(task, said)}"
+        if pair.at is not None:
+            for place, token in zip(pair.at[row], said, strict=True):
+                words[place] += f"-> {task.word(token)} "
+        yield f"  {''.join(f'{w:>5}' for w in words)}" + ("" if pair.at is not None else f"   -> {_words(task, said)}")
     for name, trace in task.traces.items():
         yield ""
         yield f"{name}: {trace.law} steps of {trace.width} tokens, {trace.count(length)} at length {length}"
@@ -44,7 +47,7 @@ def written(folder: Path, experiment: Experiment, length: int, split: str) -> It
     model.load_state_dict(weights(folder, record))
     source = Source(experiment.task, experiment.scratchpad, experiment.seed)
     batch = source.items(split, length, BLOCK)
-    answers = answer(model, batch)
+    answers = answer(model, batch)  # as many steps as were trained
     wrong = np.flatnonzero(~answers.right_tokens.all(1))
     yield f"{folder.name}: what it wrote on {split}, length {length}"
     yield f"{len(wrong)} of the first {len(batch.tokens)} answers are wrong"
@@ -56,14 +59,23 @@ def written(folder: Path, experiment: Experiment, length: int, split: str) -> It
 
 
 def _row(task: Task, batch: Batch, answers: Answers, item: int) -> Iterator[str]:
+    said, right = answers.said[item], batch.answer[item].numpy()
+    if batch.inside:
+        for place, token, true in zip(batch.said[item].tolist(), said, right, strict=True):
+            asked = word(task, int(batch.tokens[item, place]))
+            yield f"  at {asked} (token {place})  {task.word(token)}   ({_verdict(task, token == true, [true])})"
+        return
     wrote, true = answers.written[item], batch.written[item].numpy()
     steps = zip(*(tokens[: batch.scratch].reshape(-1, batch.step) for tokens in (wrote, true)), strict=True)
-    for index, (step, right) in enumerate(steps, start=1):
-        mark = f"   <- first wrong step, right is {_words(task, right)}" if index == answers.first_error[item] else ""
+    for index, (step, expected) in enumerate(steps, start=1):
+        first = index == answers.first_error[item]
+        mark = f"   <- first wrong step, right is {_words(task, expected)}" if first else ""
         yield f"  {index:>6}  {_words(task, step)}{mark}"
-    said, right = wrote[-batch.answer :], true[-batch.answer :]
-    verdict = "right" if (said == right).all() else f"wrong, right is {_words(task, right)}"
-    yield f"  answer  {_words(task, said)}   ({verdict})"
+    yield f"  answer  {_words(task, said)}   ({_verdict(task, (said == right).all(), right)})"
+
+
+def _verdict(task: Task, right: bool, answer: Iterable[int]) -> str:
+    return "right" if right else f"wrong, right is {_words(task, answer)}"
 
 
 def _words(task: Task, tokens: Iterable[int]) -> str:

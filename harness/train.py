@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from harness.model.gpt import GPT
 from harness.sequence import IGNORE, Batch
 from harness.settings import Train
 
@@ -39,26 +40,29 @@ def rate(train: Train, update: int) -> float:
 
 def optimizer(model: nn.Module, train: Train) -> torch.optim.AdamW:
     """AdamW; weight decay on matrices, not on biases and norms."""
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
+    learned = [p for p in model.parameters() if p.requires_grad]
+    matrices, vectors = [p for p in learned if p.ndim >= 2], [p for p in learned if p.ndim < 2]
     groups = [{"params": matrices, "weight_decay": train.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=train.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
 def fit(
-    model: nn.Module, optimizer: torch.optim.Optimizer, draw: Callable[[int], tuple[int, Batch]], train: Train
+    model: GPT,
+    optimizer: torch.optim.Optimizer,
+    draw: Callable[[int], tuple[int, Batch]],
+    train: Train,
+    done: Progress | None = None,
 ) -> Iterator[Progress]:
-    """Train, yielding after every update; ``draw(update)`` gives its length and batch.
+    """Train, yielding after every update; ``draw(update)`` gives its length and batch, ``done`` was the last one made.
 
     Nothing here is random, so an update is a function of the weights, the optimizer's moments and its number.
     Raises Diverged before the update whose loss or gradient is not finite.
     """
-    last = math.nan
-    for update in range(1, train.updates + 1):
+    last = done.loss if done else math.nan
+    for update in range(done.update + 1 if done else 1, train.updates + 1):
         length, batch = draw(update)
-        at = batch.supervised
-        logits, _ = model(batch.tokens[:, :-1], at=at)
-        loss = F.cross_entropy(logits.flatten(0, 1), batch.targets[:, at].flatten(), ignore_index=IGNORE)
+        logits = model.read(batch.read, batch.given, batch.supervised)
+        loss = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORE)
         optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), train.clip)

@@ -1,6 +1,6 @@
 """Is the number of ones even?
 
-Given bits x_1 .. x_n, answer *even* or *odd*. One bit of state decides it in one pass, yet no circuit of AND, OR and NOT
+Given bits x_1 .. x_n, answer *even* or *odd*. One bit of state decides it in one pass, yet no circuit of AND, OR, NOT
 of constant depth does below exponential size: the smallest problem for a recurrence whose state may change its sign,
 and the classical hard one for attention. Every bit matters, for whatever is left out might have turned the answer.
 

@@ -1,5 +1,6 @@
 """What lies in a folder is tested unasked: a test that asks for ``task`` runs once for every file in ``tasks/``,
-one that asks for ``variant`` once for every file in ``harness/attention/``.
+one that asks for ``variant`` once for every file in ``harness/attention/``, and one that asks for ``mask`` too once for
+every mask that the variant can keep.
 """
 
 import torch
@@ -13,7 +14,11 @@ torch.set_num_threads(1)  # as a run does; tiny tensors gain nothing from more, 
 def pytest_generate_tests(metafunc):
     if "task" in metafunc.fixturenames:
         metafunc.parametrize("task", [tasks.load(name)() for name in tasks.names()], ids=tasks.names())
-    if "variant" in metafunc.fixturenames:
+    if {"variant", "mask"} <= set(metafunc.fixturenames):
+        pairs = [(name, mask) for name in attention.names() for mask in attention.load(name).masks]
+        cases = [(variant(name), mask) for name, mask in pairs]
+        metafunc.parametrize(("variant", "mask"), cases, ids=map("-".join, pairs))
+    elif "variant" in metafunc.fixturenames:
         metafunc.parametrize("variant", [variant(name) for name in attention.names()], ids=attention.names())
 
 

@@ -16,13 +16,14 @@ FLOORS = [  # a room uses rooms on the floors below it
     "__main__",
     "launch show check",
     "experiment",
-    "train evaluate cost store",
-    "report",
+    "training rows identity",
+    "train evaluate store",
+    "report cost",
     "model draw catalogue",
     "config sequence",
     "settings",
     "scratchpad attention",
-    "seeding nearest",
+    "seeding nearest signals",
 ]
 LIGHT = "__main__ catalogue config nearest scratchpad seeding settings store report".split()  # start without torch
 
@@ -112,15 +113,16 @@ WRITES += "save savez savez_compressed savetxt save_file tofile to_parquet to_pi
 
 
 def only_the_store_writes(path, source):
-    if path == "harness/store.py":
+    if path == "harness/store/disk.py":
         return
     yield from (name for name in imported(path, source) if within(name, "shutil", "tempfile"))
     for name, last, positional, named in calls(source):
         modes = [ast.unparse(argument) for argument in positional] + list(named.values())
         opens = last == "open" and any(set(mode.strip("'\"")) & set("wax+") for mode in modes if len(mode) <= 5)
-        buffered = last == "savefig" and ast.unparse(positional[0]) == "buffer"
-        text = last == "to_csv" and (name == "store.to_csv" or not (positional or "path_or_buf" in named))
-        ours = name in ("store.write", "store.to_json")
+        buffered = last in ("savefig", "savez") and ast.unparse(positional[0]) == "buffer"
+        buffered |= name == "save" and "safetensors.torch.save" in imported(path, source)
+        text = last == "to_csv" and not (positional or "path_or_buf" in named)
+        ours = name in ("store.to_csv", "store.to_json", "to_csv", "to_json") or name.startswith("disk.")
         if opens or (last in ("savefig", "to_csv", *WRITES) and not (buffered or text or ours)):
             yield name
 
@@ -202,6 +204,11 @@ SPECIMENS = {
     ],
     only_the_store_writes: [
         ("harness/experiment.py", "open(path, 'w')"),
+        ("harness/store/claims.py", "(folder / 'claim').mkdir()"),
+        ("harness/store/checkpoints.py", "import shutil"),
+        ("harness/store/checkpoints.py", "from torch import save\nsave(tensors, path)"),
+        ("harness/store/checkpoints.py", "from safetensors.torch import save_file\nsave_file(tensors, path)"),
+        ("harness/store/scores.py", "np.savez(path, **items)"),
         ("harness/experiment.py", "with path.open(mode='ab') as file: file"),
         ("harness/experiment.py", "(where / 'run.json').write_text('{}')"),
         ("harness/experiment.py", "where.mkdir(parents=True)"),
@@ -214,23 +221,23 @@ SPECIMENS = {
         ("tasks/pairwise.py", "Path('cache').write_bytes(b'')"),
     ],
     nothing_stored_is_run: [
-        ("harness/store.py", "import pickle"),
-        ("harness/store.py", "from joblib import load"),
-        ("harness/store.py", "torch.load(path)"),
-        ("harness/store.py", "from torch import load"),
-        ("harness/store.py", "np.load(path)"),
-        ("harness/store.py", "np.load(path, allow_pickle=True)"),
-        ("harness/store.py", "yaml.load(text, yaml.Loader)"),
+        ("harness/store/text.py", "import pickle"),
+        ("harness/store/text.py", "from joblib import load"),
+        ("harness/store/text.py", "torch.load(path)"),
+        ("harness/store/text.py", "from torch import load"),
+        ("harness/store/text.py", "np.load(path)"),
+        ("harness/store/text.py", "np.load(path, allow_pickle=True)"),
+        ("harness/store/text.py", "yaml.load(text, yaml.Loader)"),
         ("harness/config.py", "eval(text)"),
         ("harness/config.py", "exec(text, scope)"),
         ("harness/config.py", "hydra.utils.instantiate(config)"),
         ("harness/experiment.py", "subprocess.run(line, shell=True)"),
     ],
-    a_file_can_be_seen_whole: [("harness/store.py", "\n" * 321)],
+    a_file_can_be_seen_whole: [("harness/store/text.py", "\n" * 321)],
     files_and_classes_are_nouns: [
         ("harness/utils.py", ""),
         ("harness/report/helpers.py", ""),
-        ("harness/store.py", "class RunManager: ..."),
+        ("harness/store/text.py", "class RunManager: ..."),
         ("harness/model/gpt.py", "class AttentionWrapper(nn.Module): ..."),
     ],
     no_argument_is_swallowed: [
@@ -239,9 +246,9 @@ SPECIMENS = {
         ("harness/model/gpt.py", "def _build(**kwargs): ..."),
     ],
     no_error_is_swallowed: [
-        ("harness/store.py", "try: read()\nexcept: raise"),
-        ("harness/store.py", "try: read()\nexcept OSError: pass"),
-        ("harness/store.py", "with contextlib.suppress(OSError): read()"),
+        ("harness/store/text.py", "try: read()\nexcept: raise"),
+        ("harness/store/text.py", "try: read()\nexcept OSError: pass"),
+        ("harness/store/text.py", "with contextlib.suppress(OSError): read()"),
     ],
 }
 WALLS = list(SPECIMENS)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_unchecked
 
 from harness import store
-from harness.store import Corrupt
+from harness.store import Corrupt, disk
 
 
 class Killed(BaseException):
@@ -34,20 +34,34 @@ def same(one, other):
     )
 
 
+RUN = "pairwise-softmax-none-0123abcd"
+
+
 @pytest.fixture
 def run(tmp_path):
     """A run folder after three checkpoints."""
-    where = store.run_folder(tmp_path, "pairwise-softmax-none-0123abcd")
+    where = store.run_folder(tmp_path, RUN)
     for update in (10, 20, 30):
-        store.save_checkpoint(where, update, tensors(update), {"versions": {"task": 1}})
+        save(where, update)
     return where
 
 
+def save(where, update, seed=None):
+    curve = store.to_csv([{"update": u, "loss": u / 3, "validation": None} for u in range(update)], CURVE)
+    store.save_checkpoint(where, update, tensors(update if seed is None else seed), {"passed": 1}, curve)
+
+
+CURVE = ("update", "loss", "validation")
+
+
 def test_a_checkpoint_is_read_as_it_was_written(run):
-    found, facts, complaints = store.load_checkpoint(run)
-    assert same(found, tensors(30))
-    assert facts == {"update": 30, "versions": {"task": 1}}
-    assert complaints == []
+    found = store.load_checkpoint(run)
+    assert same(found.tensors, tensors(30))
+    assert found.facts == {"run": RUN, "update": 30, "passed": 1}
+    assert [row["loss"] for row in found.curve] == [update / 3 for update in range(30)]
+    assert found.sha256 == hashlib.sha256((run / "checkpoint/00000030/tensors.safetensors").read_bytes()).hexdigest()
+    assert found.complaints == []
+    assert same(found.under("model."), {"weight": found.tensors["model.weight"], "bias": found.tensors["model.bias"]})
 
 
 def test_the_last_two_are_kept(run):
@@ -56,9 +70,10 @@ def test_the_last_two_are_kept(run):
 
 def test_no_checkpoint_is_none(tmp_path):
     assert store.load_checkpoint(tmp_path / "nothing") is None
+    assert not store.has_checkpoint(tmp_path / "nothing")
 
 
-FILES = ("tensors.safetensors", "facts.json", "manifest.json")
+FILES = ("tensors.safetensors", "facts.json", "curve.csv", "manifest.json")
 
 
 def mutations(run, stranger, count):
@@ -90,20 +105,21 @@ def stranger(tmp_path):
     """Another run at the same updates."""
     where = store.run_folder(tmp_path, "pairwise-softmax-none-89abcdef")
     for update in (20, 30):
-        store.save_checkpoint(where, update, tensors(update + 1), {"versions": {"task": 2}})
+        save(where, update, seed=update + 1)
     return where
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run, stranger):
     seen = 0
     for what, path in mutations(run, stranger, 400):
-        found, facts, (complaint,) = store.load_checkpoint(run)
-        assert same(found, tensors(20)), what
-        assert facts["update"] == 20, what
+        found = store.load_checkpoint(run)
+        (complaint,) = found.complaints
+        assert same(found.tensors, tensors(20)), what
+        assert (found.facts["update"], len(found.curve)) == (20, 20), what
         assert str(path.parent) in complaint, what
         seen += 1
     assert seen > 380
-    assert same(store.load_checkpoint(run)[0], tensors(30))
+    assert same(store.load_checkpoint(run).tensors, tensors(30))
 
 
 def test_the_format_alone_would_not_notice(run, stranger):
@@ -121,9 +137,39 @@ def test_a_checkpoint_in_the_place_of_another_is_noticed(run):
     newest, before = run / "checkpoint" / "00000030", run / "checkpoint" / "00000020"
     shutil.rmtree(newest)
     shutil.copytree(before, newest)
-    found, _, (complaint,) = store.load_checkpoint(run)
-    assert same(found, tensors(20))
-    assert complaint == f"{newest} holds the checkpoint of update 20"
+    found = store.load_checkpoint(run)
+    assert same(found.tensors, tensors(20))
+    assert found.complaints == [f"{newest} holds the checkpoint of {RUN} at update 20"]
+
+
+def test_the_checkpoint_of_another_run_is_noticed(run, stranger):
+    newest = run / "checkpoint" / "00000030"
+    shutil.rmtree(newest)
+    shutil.copytree(stranger / "checkpoint" / "00000030", newest)
+    found = store.load_checkpoint(run)
+    assert same(found.tensors, tensors(20))
+    assert found.complaints == [f"{newest} holds the checkpoint of {stranger.name} at update 30"]
+
+
+def test_what_is_made_after_a_damaged_one_takes_its_place(run):
+    (run / "checkpoint/00000030/facts.json").write_text("{}")
+    save(run, 25)
+    assert sorted(path.name for path in (run / "checkpoint").iterdir()) == ["00000020", "00000025"]
+    assert store.load_checkpoint(run).complaints == []
+
+
+def test_what_the_disk_did_not_take_is_noticed_before_the_old_goes(run, monkeypatch):
+    write = disk.write
+
+    def losing(path, data):
+        write(path, data[:-1] if path.name == "tensors.safetensors" else data)
+
+    monkeypatch.setattr(disk, "write", losing)
+    with pytest.raises(Corrupt, match=r"00000040.*SHA-256"):
+        save(run, 40)
+    monkeypatch.undo()
+    assert {"00000020", "00000030"} <= {path.name for path in (run / "checkpoint").iterdir()}
+    assert same(store.load_checkpoint(run).tensors, tensors(30))
 
 
 def test_no_checkpoint_that_verifies_is_an_end_not_a_beginning(run):
@@ -133,9 +179,9 @@ def test_no_checkpoint_that_verifies_is_an_end_not_a_beginning(run):
         store.load_checkpoint(run)
 
 
-@pytest.mark.parametrize("done", [0, 1, 2])
+@pytest.mark.parametrize("done", [0, 1, 2, 3])
 def test_a_checkpoint_that_was_interrupted_does_not_count(run, done, monkeypatch):
-    write, made = store.write, []
+    write, made = disk.write, []
 
     def interrupted(path, data):
         if len(made) == done:
@@ -143,19 +189,19 @@ def test_a_checkpoint_that_was_interrupted_does_not_count(run, done, monkeypatch
         made.append(path)
         write(path, data)
 
-    monkeypatch.setattr(store, "write", interrupted)
+    monkeypatch.setattr(disk, "write", interrupted)
     with pytest.raises(Killed):
-        store.save_checkpoint(run, 40, tensors(40), {})
-    found, _, complaints = store.load_checkpoint(run)
-    assert same(found, tensors(30))
-    assert complaints == []
+        save(run, 40)
+    found = store.load_checkpoint(run)
+    assert same(found.tensors, tensors(30))
+    assert found.complaints == []
 
     monkeypatch.undo()
-    store.save_checkpoint(run, 50, tensors(50), {})
+    save(run, 50)
     complete = {path.parent.name for path in (run / "checkpoint").glob("*/manifest.json")}
     assert complete == {"00000030", "00000050"}
     (run / "checkpoint" / "00000050" / "facts.json").unlink()
-    assert same(store.load_checkpoint(run)[0], tensors(30))
+    assert same(store.load_checkpoint(run).tensors, tensors(30))
 
 
 def test_a_first_checkpoint_that_was_interrupted_is_none(run):
@@ -167,7 +213,8 @@ def test_a_first_checkpoint_that_was_interrupted_is_none(run):
 def test_a_manifest_vouches_for_no_nonsense(run):
     newest = run / "checkpoint" / "00000030"
     shutil.rmtree(run / "checkpoint" / "00000020")
-    data = {"tensors.safetensors": b"\x80\x04nonsense", "facts.json": store.to_json({"update": 30}).encode()}
+    facts = store.to_json({"run": RUN, "update": 30}).encode()
+    data = {"tensors.safetensors": b"\x80\x04nonsense", "facts.json": facts, "curve.csv": b""}
     for name, content in data.items():
         (newest / name).write_bytes(content)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in data.items()}

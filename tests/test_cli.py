@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import experiment, store
+from harness import rows, store
 from harness.__main__ import VERBS, main
 from tests.test_experiment import SMALL
 
@@ -106,15 +106,15 @@ def test_a_diverged_run_ends_in_sentences_and_zero(tmp_path, capsys):
 
 
 def test_a_run_that_fails_in_the_middle_of_its_rows_ends_in_sentences_and_one(tmp_path, capsys, monkeypatch):
-    def evaluate(model, source, wanted, size, real=experiment.evaluate):
-        if any(split != "validation" for split, _ in wanted):
-            raise MemoryError("too much")
+    def evaluate(model, source, wanted, size, real=rows.evaluate):
+        if any(question.split != "validation" for question in wanted):
+            raise RuntimeError("too much")
         return real(model, source, wanted, size)
 
-    monkeypatch.setattr(experiment, "evaluate", evaluate)
+    monkeypatch.setattr(rows, "evaluate", evaluate)
     assert main([*SMALL, "--results", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
-    assert "MemoryError: too much" in err
+    assert "RuntimeError: too much" in err
     assert "has status FAILED" in out
     assert "Theory: pairwise takes" in out
 
@@ -123,9 +123,9 @@ def test_rows_of_several_evaluations_of_one_run_stand_beside_each_other(tmp_path
     few, many = "evaluate.examples=20", "evaluate.examples=60"
     for more in (["evaluate.splits=[natural]"], ["evaluate.splits=[boundary]", "evaluate.lengths=[3]"], [few], [many]):
         assert main([*SMALL, *more, "--results", str(tmp_path)]) == 0
-    rows = store.read([tmp_path])
-    assert not rows.duplicated(["split", "length", "steps", "stop"]).any(), "a question has one answer"
-    asked = rows.set_index(["split", "length"])["examples"]
+    found = store.read([tmp_path])
+    assert not found.duplicated(["split", "length", "steps", "stop"]).any(), "a question has one answer"
+    asked = found.set_index(["split", "length"])["examples"]
     assert asked["boundary", 2] == 60, "over the most examples that were asked"
     assert asked["boundary", 3] == 30
     assert main(["plot", "--results", str(tmp_path)]) == 0

@@ -85,7 +85,18 @@ def composed(*words):
     return leaves(yaml.safe_load(config.printed(["task=pairwise", *words])))
 
 
-OTHER = {"device": "cuda", "scratchpad.trace": "extremes", "scratchpad.content": "filler"}
+OTHER = {"device": "cuda", "scratchpad.trace": "extremes", "scratchpad.content": "filler", "mask": "prefix"}
+OTHER |= {"train.objective": "sequence", "train.init_from": "pairwise-softmax-none-0123abcd", "evaluate.stop": "self"}
+OTHER |= {
+    "position.train": False,
+    "train.dense": True,
+    "evaluate.steps": [2],
+    "task.norm": "linf",
+    "task.tokens": "coordinate",
+}
+OTHER |= {"task.distinct": True, "task.shots": 2, "task.dim": 2}
+CONTEXT = {"evaluate.steps": ["scratchpad=full"], "task.dim": ["task.norm=linf"], "task.shots": ["task.alpha=prompt"]}
+CONTEXT |= {"train.lengths": ["evaluate.lengths=[4]"], "task.distinct": ["train.lengths=[4]", "evaluate.lengths=[4]"]}
 
 
 def other(key, value):
@@ -97,19 +108,36 @@ def other(key, value):
 
 @pytest.mark.parametrize("key", [key for key in composed() if not key.endswith(".name")])
 def test_an_override_sets_its_setting_and_nothing_else(key):
-    before = composed()
+    context = CONTEXT.get(key, [])
+    before = composed(*context)
     text = f"{key}={str(other(key, before[key])).replace(' ', '')}"
-    after = composed(text)
+    after = composed(*context, text)
     assert {name for name in before if after[name] != before[name]} == {key}
     assert after[key] == other(key, before[key])
-    assert points(f"task=pairwise {text}")
+    assert points(" ".join(["task=pairwise", *context, text]))
+
+
+@pytest.mark.parametrize(
+    ("line", "trained", "evaluated"),
+    [
+        ("task=pairwise", (4, 8, 16, 32), (4, 8, 16, 32, 64)),
+        ("task=recall", (16, 32, 64, 128), (16, 32, 64, 128, 256)),
+        ("task=recall task.pairs=200", (800,), (800,)),
+        ("task=pairwise train.lengths=[4,6]", (4, 6), (4, 6, 12)),
+        ("task=pairwise evaluate.lengths=[5]", (4, 8, 16, 32), (5,)),
+    ],
+)
+def test_lengths_follow_from_the_task_unless_they_are_given(line, trained, evaluated):
+    (point,) = points(f"{line} model.context=3000")
+    assert (point.train.lengths, point.evaluate.lengths) == (trained, evaluated)
 
 
 def test_every_default_is_written_once_and_reached():
     written = OmegaConf.to_container(OmegaConf.load(config.CONF / "config.yaml"))
     del written["defaults"]
     reached = composed()
-    assert leaves(written) == {key: reached[key] for key in leaves(written)}
+    resolved = {"train.lengths": [4, 8, 16, 32], "evaluate.lengths": [4, 8, 16, 32, 64]}
+    assert leaves(written) | resolved == {key: reached[key] for key in leaves(written)}
     assert set(written) == {*config.SECTIONS, *config.PLAIN}
     classes = [*config.SECTIONS.values(), *filter(None, config.GROUPS.values()), Experiment]
     assert [f.name for cls in classes for f in fields(cls) if f.default is not MISSING] == []
@@ -143,7 +171,7 @@ REFUSED = {
     "task=pairwise task.alpha=64": "2 to 63 are possible",
     "task=pairwise task.alpha=abc": "an integer is needed",
     "task=pairwise task.alpha=1.5": "an integer is needed",
-    "task=pairwise task.alpha=${oc.env:HOME}": "an integer is needed",
+    "task=pairwise task.alpha=${oc.env:HOME}": "written out, not looked up",
     "task=pairwise task.values=2": "at least 3 values",
     "task=pairwise scratchpad=ful": "did you mean full? There is: budget, filler, full, none",
     "task=pairwise scratchpad=full scratchpad.trace=runing_extremes": "did you mean running_extremes?",
@@ -154,9 +182,9 @@ REFUSED = {
     "task=pairwise scratchpad.content=fill": "trace and filler exist",
     "task=pairwise scratchpad.power=nan": "0 to 4 are possible",
     "task=pairwise train.lengths=[]": "at least one length is needed",
-    "task=pairwise train.lengths=4": "a list like [4,8,16,32] is needed",
-    "task=pairwise train.lengths=[4,eight]": "a list like [4,8,16,32] is needed",
-    "task=pairwise train.lengths=[[4]]": "a list like [4,8,16,32] is needed",
+    "task=pairwise train.lengths=4": "a list like [4,8,16] is needed",
+    "task=pairwise train.lengths=[4,eight]": "a list like [4,8,16] is needed",
+    "task=pairwise train.lengths=[[4]]": "a list like [4,8,16] is needed",
     "task=pairwise train.lengths=[1]": "pairwise has lengths 2 to 1024",
     "task=pairwise train.lengths=[4,4]": "each length once",
     "task=pairwise train.mix=2": "a share, 0 to 1",
@@ -172,8 +200,25 @@ REFUSED = {
     "task=pairwise evaluate.splits=broad": "a list like [boundary,broad,natural] is needed",
     "task=pairwise evaluate.examples=1": "an even number is needed",
     "task=pairwise evaluate.lengths=[2000]": "pairwise has lengths 2 to 1024",
-    "task=pairwise position=rope": "There is: learned",
-    "task=pairwise position.std=-1": "0 or more is needed",
+    "task=pairwise position=rope": "There is: learned, none, rotary, sinusoidal",
+    "task=pairwise position=rotary position.std=1": "There is: position.base",
+    "task=pairwise position.std=small": "a number is needed",
+    "task=pairwise position.train=0": "true or false is needed",
+    "task=pairwise mask=casual": "did you mean causal? There is: causal, prefix, encoder",
+    "task=pairwise train.objective=sequnce": "did you mean sequence? There is: answer, sequence",
+    "task=pairwise mask=prefix train.objective=sequence": "see each other and cannot be predicted",
+    "task=recall train.lengths=[16] evaluate.lengths=[16] train.dense=true": "recall has no answer so far to supervise",
+    "task=recall train.lengths=[16] evaluate.lengths=[16] scratchpad=full": "the task has no trace",
+    "task=recall train.lengths=[16] evaluate.lengths=[16] scratchpad=filler": "answers are said inside the prompt",
+    "task=recall train.lengths=[16] evaluate.lengths=[16] evaluate.stop=self": "answers are said inside the prompt",
+    "task=recall evaluate.lengths=[16] train.lengths=[8]": "recall has lengths 16 to",
+    "task=pairwise evaluate.stop=budgt": "did you mean budget? There is: budget, self",
+    "task=pairwise scratchpad=filler evaluate.stop=self": "filler is given",
+    "task=pairwise evaluate.steps=[2]": "scratchpad=none writes no steps of its own",
+    "task=pairwise scratchpad=full evaluate.stop=self evaluate.steps=[2]": "only evaluate.stop=budget forces a stop",
+    "task=pairwise scratchpad=full evaluate.steps=[2,2]": "each number of steps once",
+    "task=pairwise scratchpad=full evaluate.steps=[17]": "at most 16 at length 4",
+    "task=pairwise scratchpad=full evaluate.steps=[-1]": "0 or more are possible",
     "task=pairwise launcher=slrum": "There is: local",
     "task=pairwise launcher.jobs=two": "an integer is needed",
     "task=pairwise device=tpu": "cpu and cuda exist",
@@ -195,7 +240,7 @@ REFUSED = {
     "task=pairwise foo": "a setting is written key=value",
     "task=pairwise seed=[": "a setting is written key=value",
     "task=pairwise seed==1": "a setting is written key=value",
-    "attention=linear": "task=NAME is missing: pairwise can be chosen",
+    "attention=linear": "task=NAME is missing: pairwise, parity, recall can be chosen",
 }
 
 

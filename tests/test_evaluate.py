@@ -1,5 +1,7 @@
 """Evaluation: an oracle scores exactly 1, a constant answer scores chance, and every measure says what it says."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,10 @@ from torch.nn import functional as F
 
 import tasks
 from harness.draw import Source
-from harness.evaluate import answer, evaluate
+from harness.evaluate import AS_TRAINED, Question, Stop, answer, evaluate
 from harness.scratchpad import Scratchpad
 from harness.sequence import encode, vocabulary
-from tasks.base import Instance
+from tasks.base import SPLITS, Instance
 
 NONE = Scratchpad("none", "trace", None, 0.0, 0.0)
 FULL = Scratchpad("full", "trace", None, None, 0.0)
@@ -26,59 +28,85 @@ class Scripted(torch.nn.Module):
     def __init__(self, source: Source, length: int, say=lambda truth: truth):
         super().__init__()
         self.source, self.length, self.say = source, length, say
+        drawn = [source.instances(split, length, 1000) for split in SPLITS]
+        inside = drawn[0].at is not None
+        self.at = (
+            {p.tobytes(): at for one in drawn for p, at in zip(one.prompt, one.at, strict=True)} if inside else None
+        )
         self.weight = torch.nn.Parameter(torch.zeros(()))
 
     def truth(self, prompt: np.ndarray) -> torch.Tensor:
         """The right continuation, from ``solve`` and the trace, never from the batch's own answers."""
-        instance = Instance(prompt, self.source.task.solve(prompt))
-        return encode(self.source.task, self.source.scratchpad, instance, self.length)
+        at = None if self.at is None else np.stack([self.at[row.tobytes()] for row in prompt])
+        instance = Instance(prompt, self.source.task.solve(prompt), at)
+        return encode(self.source.task, self.source.scratchpad, instance, self.length, dense=self.source.dense)
 
-    def generate(self, given, count, forced):
+    def generate(self, given, count, forced, until=None, after=0):
         batch = self.truth(self._prompt(given))
         said = self.say(batch.written.clone())
-        assert said.shape[1] == count
+        assert said.shape[1] == count or until is not None
         for offset, token in forced.items():
-            said[:, offset] = token
+            if offset < said.shape[1]:
+                said[:, offset] = token
         return said
 
-    def forward(self, tokens, state=None, at=slice(None)):
+    def read(self, tokens, given, at):
         batch = self.truth(self._prompt(tokens))
-        following = batch.tokens.clone()
-        following[:, batch.given : -1] = self.say(batch.written.clone())
-        return F.one_hot(following[:, 1:], vocabulary(self.source.task))[:, at].float(), None
+        following = batch.targets.clone()
+        following[:, given - 1 : -1] = batch.tokens[:, given:]
+        if batch.inside:
+            following.scatter_(1, batch.said, self.say(batch.answer.clone()))
+        else:
+            following[:, given - 1 : -2] = self.say(batch.written.clone())
+        at = torch.arange(tokens.shape[1]).expand(len(tokens), -1)[:, at] if isinstance(at, slice) else at
+        return F.one_hot(following.gather(1, at).clamp(0), vocabulary(self.source.task)).float()
 
     def _prompt(self, tokens):
         width = self.source.task.sample(np.random.default_rng(0), 2, self.length, "natural").prompt.shape[1]
         return tokens[:, 1 : 1 + width].numpy()
 
 
-def scores(source, length, say=lambda truth: truth, splits=("boundary", "broad", "natural"), size=300):
-    return list(evaluate(Scripted(source, length, say), source, [(split, length) for split in splits], size))
+def scores(source, length, say=lambda truth: truth, splits=("boundary", "broad", "natural"), size=300, stop=AS_TRAINED):
+    return list(
+        evaluate(Scripted(source, length, say), source, [Question(split, length, stop) for split in splits], size)
+    )
 
 
-@pytest.mark.parametrize("pad", PADS, ids=lambda pad: pad.name)
-def test_an_oracle_scores_exactly_one(task, pad):
-    source = Source(task, pad.canonical(task), seed=3)
-    for length in (task.shortest + 2, 9):
+@pytest.fixture
+def pads(task):
+    """The scratchpads that this task can have."""
+    one = task.sample(np.random.default_rng(0), 2, task.shortest, "natural")
+    return [pad.canonical(task) for pad in PADS if pad is NONE or (one.at is None and (task.traces or pad is FILLER))]
+
+
+def hidden(task):
+    """Two lengths at which the task can be asked."""
+    return task.shortest + 2, task.shortest + 7
+
+
+def test_an_oracle_scores_exactly_one(task, pads):
+    for pad, length in product(pads, hidden(task)):
+        source = Source(task, pad, seed=3)
         for score in scores(source, length):
             assert score.accuracy == score.teacher_forced == score.token_accuracy == 1.0
             assert score.first_error is None
             assert score.right.all()
 
 
-@pytest.mark.parametrize("pad", PADS, ids=lambda pad: pad.name)
-def test_a_constant_answer_scores_chance(task, pad):
-    source = Source(task, pad.canonical(task), seed=3)
-    constant = int(source.items("broad", 9, 2).written[0, -1])
+def test_a_constant_answer_scores_chance(task, pads):
+    length = task.shortest + 7
+    for pad in pads:
+        source = Source(task, pad, seed=3)
+        constant = source.items("broad", length, 2).answer[0]
 
-    def say(truth):
-        truth[:, -1] = constant
-        return truth
+        def say(truth, constant=constant):
+            truth[:, -len(constant) :] = constant
+            return truth
 
-    for score in scores(source, 9, say, splits=("boundary", "broad")):
-        answers = source.items(score.split, 9, 300).written[:, -1]
-        assert score.accuracy == (answers == constant).double().mean().item()
-        assert abs(score.accuracy - score.chance) < 5 * (0.25 / 300) ** 0.5
+        for score in scores(source, length, say, splits=("boundary", "broad")):
+            answers = source.items(score.split, length, 300).answer
+            assert score.accuracy == (answers == constant).all(1).double().mean().item()
+            assert abs(score.accuracy - score.chance) < 5 * (0.25 / 300) ** 0.5
 
 
 def test_chance_is_exact_where_the_answers_are_balanced_by_construction():
@@ -92,10 +120,10 @@ def test_chance_is_exact_where_the_answers_are_balanced_by_construction():
 
 
 def test_majority_is_the_base_rate_of_the_natural_split(task):
-    (score,) = scores(Source(task, NONE, seed=3), 9, splits=("natural",), size=1000)
-    answers = task.solve(Source(task, NONE, seed=3).items("natural", 9, 1000).prompt[:, 1:-1].numpy())
-    assert score.majority == np.unique(answers, return_counts=True)[1].max() / 1000
-    assert score.majority > score.chance
+    source, length = Source(task, NONE, seed=3), task.shortest + 7
+    (score,) = scores(source, length, splits=("natural",), size=1000)
+    answers = task.solve(source.instances("natural", length, 1000).prompt)
+    assert score.majority == np.unique(answers, axis=0, return_counts=True)[1].max() / 1000
 
 
 def test_first_error_is_the_number_of_the_first_wrong_step():
@@ -116,7 +144,7 @@ def test_the_answer_is_judged_free_running_and_not_teacher_forced():
     source, trace = PAIRWISE, PAIRWISE.task.traces["running_extremes"]
 
     class Follower(Scripted):
-        def generate(self, given, count, forced):
+        def generate(self, given, count, forced, until=None, after=0):
             truth = self.truth(self._prompt(given))
             said = truth.written.clone()
             steps = said[:, : truth.scratch].reshape(len(said), -1, trace.width)
@@ -124,28 +152,118 @@ def test_the_answer_is_judged_free_running_and_not_teacher_forced():
             said[:, -1:] = torch.from_numpy(trace.read(steps.numpy()))
             return said
 
-    (score,) = evaluate(Follower(source, 9), source, [("boundary", 9)], 300)
+    (score,) = evaluate(Follower(source, 9), source, [Question("boundary", 9)], 300)
     assert score.accuracy == score.chance
     assert score.teacher_forced == 1.0
 
 
 def test_every_item_is_asked_once_whatever_the_blocks(task):
     source = Source(task, NONE, seed=3)
-    (score,) = scores(source, 9, splits=("boundary",), size=601)
+    (score,) = scores(source, task.shortest + 7, splits=("boundary",), size=601)
     assert len(score.right) == score.examples == 601
 
 
-def test_answers_are_read_at_the_answer_positions(task):
+def test_answers_are_read_at_the_answer_positions(task, pads):
     """A twin of the oracle that is right everywhere but in the answer is wrong everywhere."""
-    source = Source(task, FULL.canonical(task), seed=3)
-    batch = source.items("boundary", 9, 40)
+    length = task.shortest + 7
+    source = Source(task, pads[-1], seed=3)
+    batch = source.items("boundary", length, 40)
 
     def say(truth):
-        answers = torch.tensor(np.unique(batch.written[:, -1:].numpy()))
-        truth[:, -1] = answers.sum() - truth[:, -1]
+        truth[:, -batch.answer.shape[1] :] = (
+            batch.answer.roll(1, 0) if batch.answer.shape[1] > 1 else batch.answer.flip(0)
+        )
         return truth
 
-    answers = answer(Scripted(source, 9, say), batch)
-    assert not answers.right_tokens.any()
-    assert not answers.teacher_forced.any()
+    answers = answer(Scripted(source, length, say), batch)
+    wrong = (say(batch.answer.clone()) != batch.answer).all(1).numpy()
+    assert wrong.any()
+    assert not answers.right_tokens[wrong].any()
+    assert not answers.teacher_forced[wrong].any()
     assert not answers.first_error.any()
+
+
+def early(source, steps):
+    """Writes ANSWER and the right answer after so many true steps, row by row, and then whatever."""
+
+    def say(truth):
+        batch = source.items("boundary", 9, len(truth))
+        rows = []
+        for row, k in zip(truth, steps, strict=True):
+            scratch, rest = row[: k * batch.step], row[batch.scratch :]
+            rows.append(torch.cat([scratch, rest, row.new_zeros(len(row) - len(scratch) - len(rest))]))
+        return torch.stack(rows)
+
+    return say
+
+
+def test_a_model_that_stops_itself_is_read_where_it_stopped():
+    size, steps = 8, [9, 9, 1, 0, 3, 9, 5, 2]
+    model = Scripted(PAIRWISE, 9, early(PAIRWISE, steps))
+    (score,) = evaluate(model, PAIRWISE, [Question("boundary", 9, Stop(26, own=True))], size)
+    assert score.accuracy == 1.0
+    assert score.steps == np.mean(steps)
+    assert score.scratch_tokens == 2 * np.mean(steps)
+    assert score.scratch.tolist() == [2 * k for k in steps]
+    assert score.first_error is None, "to stop early is no wrong step"
+    (forced,) = evaluate(model, PAIRWISE, [Question("boundary", 9)], size)
+    assert forced.accuracy < 1.0, "read after nine steps, most of these rows say something else"
+
+
+def test_own_stop_and_budget_agree_where_the_model_writes_its_full_trace(task, pads):
+    length = task.shortest + 2
+    for pad in pads:
+        if pad.source(task) is not None:
+            budget, own = (
+                scores(Source(task, pad, seed=3), length, stop=stop) for stop in (Stop(), Stop(99, own=True))
+            )
+            for one, other in zip(budget, own, strict=True):
+                assert (one.accuracy, one.steps, one.scratch_tokens) == (
+                    other.accuracy,
+                    other.steps,
+                    other.scratch_tokens,
+                )
+
+
+def test_a_forced_early_stop_is_read_after_so_many_steps_and_judged_on_them():
+    """Nine steps are known; after four ANSWER is put in the model's mouth, after eleven there is no true scratchpad."""
+
+    class Stopped(Scripted):
+        def generate(self, given, count, forced, until=None, after=0):
+            truth = self.truth(self._prompt(given))
+            (at,), answer = forced, truth.answer
+            steps = torch.cat([truth.written[:, : truth.scratch], truth.written[:, :4]], 1)[:, :at]
+            steps[:, 2] += 1  # in the second step
+            return torch.cat([steps, torch.full_like(answer, forced[at]), answer], 1)
+
+        def read(self, tokens, given, at):
+            assert tokens.shape[1] == given + 4 * 2 + 2, "the true steps up to there, ANSWER, the answer"
+            truth = self.truth(self._prompt(tokens))
+            assert torch.equal(tokens[:, given : given + 8], truth.written[:, :8])
+            return F.one_hot(truth.answer, vocabulary(self.source.task)).float()
+
+    model = Stopped(PAIRWISE, 9)
+    (score,) = evaluate(model, PAIRWISE, [Question("boundary", 9, Stop(4))], 10)
+    assert (score.steps, score.scratch_tokens, score.accuracy, score.first_error) == (4, 8, 1.0, 2.0)
+    assert score.teacher_forced == 1.0
+
+
+def test_the_dense_readout_is_scored_where_it_is_trained(task):
+    length = task.shortest + 7
+    so_far = task.so_far(Source(task, NONE, seed=3).instances("broad", length, 300).prompt)
+    (plain,) = scores(Source(task, NONE, seed=3), length, splits=("broad",))
+    assert plain.dense_accuracy is None
+    if so_far is not None:
+        (dense,) = scores(Source(task, NONE, seed=3, dense=True), length, splits=("broad",))
+        assert dense.dense_accuracy == 1.0
+
+        class Constant(Scripted):
+            def read(self, tokens, given, at):
+                return torch.zeros(*super().read(tokens, given, at).shape).index_fill(
+                    2, torch.tensor(so_far.max()), 1.0
+                )
+
+        source = Source(task, NONE, 3, dense=True)
+        (constant,) = evaluate(Constant(source, length), source, [Question("broad", length)], 300)
+        share = (so_far == so_far.max()).sum(1) / (so_far >= 0).sum(1)
+        assert np.isclose(constant.dense_accuracy, share.mean())

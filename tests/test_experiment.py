@@ -16,7 +16,9 @@ import yaml
 from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 
-from harness import config, experiment, launch, store, train
+from harness import config, experiment, identity, launch, store, train, training
+from harness.draw import Source
+from harness.rows import COLUMNS
 from harness.settings import Experiment
 
 SMALL = [
@@ -50,13 +52,18 @@ def rows(folder) -> list[dict]:
 
 
 def weights(folder) -> dict[str, np.ndarray]:
-    (newest,) = (folder / "checkpoint").iterdir()
+    newest = max((folder / "checkpoint").iterdir())
     return load_file(newest / "tensors.safetensors")
 
 
 CHANGES = [  # (what else is set, the setting, another value): every one trains other weights
     ([], "task.alpha", 4),
     ([], "task.values", 9),
+    ([], "task.norm", "linf"),
+    (["task.norm=linf"], "task.dim", 2),
+    (["task.norm=linf", "task.dim=2"], "task.tokens", "coordinate"),
+    (["train.lengths=[2]", "evaluate.lengths=[2]"], "task.distinct", True),
+    (["task.alpha=prompt"], "task.shots", 2),
     ([], "attention", "linear"),
     ([], "scratchpad", "full"),
     ([], "scratchpad", "filler"),
@@ -65,7 +72,11 @@ CHANGES = [  # (what else is set, the setting, another value): every one trains 
     (["scratchpad=full"], "scratchpad.scale", 1),
     (["scratchpad=filler"], "scratchpad.scale", 2),
     (["scratchpad=filler"], "scratchpad.power", 0),
+    ([], "position", "rotary"),
     ([], "position.std", 0.02),
+    ([], "position.train", False),
+    (["position=rotary"], "position.base", 100),
+    ([], "mask", "prefix"),
     ([], "model.layers", 2),
     ([], "model.width", 16),
     ([], "model.heads", 4),
@@ -82,6 +93,9 @@ CHANGES = [  # (what else is set, the setting, another value): every one trains 
     ([], "train.stop_at", 0.5),
     ([], "train.validate_every", 6),
     ([], "train.validate_examples", 21),
+    ([], "train.objective", "sequence"),
+    ([], "train.dense", True),
+    ([], "train.init_from", "pairwise-softmax-none-0123abcd"),
     ([], "seed", 1),
 ]
 NEUTRAL = [  # cannot change the weights: a scratchpad of no steps has no trace, one without scale has no power, ...
@@ -91,7 +105,10 @@ NEUTRAL = [  # cannot change the weights: a scratchpad of no steps has no trace,
     (["scratchpad=full"], "scratchpad.trace", "running_extremes"),
     (["scratchpad=full"], "scratchpad.power", 2),
     (["scratchpad=filler"], "scratchpad.trace", "pairs"),
+    (["position=none"], "model.context", 65),
     ([], "evaluate.lengths", "[3]"),
+    (["scratchpad=full"], "evaluate.stop", "self"),
+    (["scratchpad=full"], "evaluate.steps", "[1,2]"),
     ([], "evaluate.splits", "[broad]"),
     ([], "evaluate.examples", 50),
     ([], "device", "cuda"),
@@ -102,14 +119,14 @@ NEUTRAL = [  # cannot change the weights: a scratchpad of no steps has no trace,
 
 @pytest.mark.parametrize(("context", "key", "value"), CHANGES, ids=lambda part: str(part).replace("/", "-"))
 def test_every_training_setting_changes_the_identity(context, key, value):
-    was, now = (experiment.identity(small(*context, *line)) for line in ([], [f"{key}={value}"]))
+    was, now = (identity.identity(small(*context, *line)) for line in ([], [f"{key}={value}"]))
     assert was[0] != now[0]
     assert (was[1] == now[1]) == (key == "seed"), "the recipe is the run without its seed"
 
 
 @pytest.mark.parametrize(("context", "key", "value"), NEUTRAL, ids=lambda part: str(part).replace("/", "-"))
 def test_no_other_setting_does(context, key, value):
-    assert experiment.identity(small(*context)) == experiment.identity(small(*context, f"{key}={value}"))
+    assert identity.identity(small(*context)) == identity.identity(small(*context, f"{key}={value}"))
 
 
 def test_every_setting_is_in_one_of_the_two_tables():
@@ -120,9 +137,9 @@ def test_every_setting_is_in_one_of_the_two_tables():
 
 @pytest.mark.parametrize("part", ["task", "attention", "loop"])
 def test_a_version_changes_the_identity(part, monkeypatch):
-    was, versions = experiment.identity(small()), experiment.versions(small())
-    monkeypatch.setattr(experiment, "versions", lambda point: versions | {part: 99})
-    assert experiment.identity(small())[1] != was[1]
+    was, versions = identity.identity(small()), identity.versions(small())
+    monkeypatch.setattr(identity, "versions", lambda point: versions | {part: 99})
+    assert identity.identity(small())[1] != was[1]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +151,8 @@ def ran(tmp_path_factory):
 def test_a_run_folder_holds_what_its_readers_rely_on(ran):
     _, folder = ran
     names = {path.name for path in folder.iterdir()}
-    assert names == {"config.yaml", "run.json", "scores.csv", "items.npz", "curve.csv", "checkpoint", "accuracy.png"}
+    asked = {"config.yaml", "run.json", "scores.csv", "items.npz", "manifest.json"}
+    assert names == asked | {"curve.csv", "positions.csv", "checkpoint", "accuracy.png"}
     record = json.loads((folder / "run.json").read_text())
     assert record["status"] == "DONE"
     assert record["update"] == 12
@@ -146,14 +164,14 @@ def test_a_run_folder_holds_what_its_readers_rely_on(ran):
 def test_scores_have_a_row_for_each_split_and_length_and_every_column(ran):
     _, folder = ran
     found = rows(folder)
-    assert tuple(found[0]) == tuple(experiment.COLUMNS)
+    assert tuple(found[0]) == tuple(COLUMNS)
     asked = {("validation", 2), ("validation", 5)} | {(s, n) for s in ("boundary", "broad", "natural") for n in (2, 7)}
     assert {(row["split"], int(row["length"])) for row in found} == asked
     assert {(int(r["length"]), r["in_range"]) for r in found} == {(2, "True"), (5, "True"), (7, "False")}
     for row in found:
         assert int(row["steps"]) == int(row["steps_trained"]) == int(row["length"])
         assert int(row["scratch_tokens"]) == 2 * int(row["length"])
-        assert all(row[column] != "" for column in experiment.COLUMNS if column != "first_error")
+        assert all(row[column] != "" for column in COLUMNS if column not in ("first_error", "dense_accuracy"))
 
 
 def test_items_are_the_accuracy_item_by_item(ran):
@@ -221,7 +239,7 @@ def test_weights_of_another_run_or_update_are_refused(ran, tmp_path):
     other = experiment.run(small("scratchpad=full", "seed=1"), tmp_path, quiet=True)
     record = store.from_json(folder / "run.json")
     experiment.weights(folder, record)
-    with pytest.raises(store.Corrupt, match="at update 12, not"):
+    with pytest.raises(store.Corrupt, match="update 12, not 11"):
         experiment.weights(folder, record | {"update": 11})
     shutil.rmtree(other / "checkpoint")
     shutil.copytree(folder / "checkpoint", other / "checkpoint")
@@ -256,23 +274,32 @@ def test_a_diverged_run_is_a_result(tmp_path, monkeypatch):
     assert store.read([tmp_path])["status"].tolist() == ["DIVERGED"]
 
 
-def test_a_failed_run_says_why_and_is_tried_again(tmp_path, monkeypatch):
+FAILURES = [(KeyError("no such token"), "FAILED"), (MemoryError("too much"), "OOM")]
+FAILURES += [(torch.OutOfMemoryError("CUDA out of memory"), "OOM")]
+FAILURES += [(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 1 byte"), "OOM")]
+
+
+@pytest.mark.parametrize(("error", "status"), FAILURES, ids=lambda part: type(part).__name__)
+def test_a_failed_run_says_why_and_is_tried_again(error, status, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "evaluate", lambda *_: (_ for _ in ()).throw(MemoryError("too much")))
-        (folder,) = launch.launch([small()], tmp_path, jobs=1)
+        patch.setattr(training, "evaluate", lambda *_: (_ for _ in ()).throw(error))
+        ((folder, ended),) = launch.launch([small()], tmp_path, jobs=1).items()
+        assert not ended
         frame = store.read([tmp_path])
-        assert frame["status"].tolist() == ["FAILED"]
-        assert frame["reason"].tolist() == ["MemoryError: too much"]
+        assert frame["status"].tolist() == [status]
+        assert frame["reason"].tolist() == [f"{type(error).__name__}: {error}"]
         assert "Traceback" in (folder / "log.txt").read_text()
-    launch.launch([small()], tmp_path, jobs=1)
+    assert launch.launch([small()], tmp_path, jobs=1) == {folder: True}
     assert set(store.read([tmp_path])["status"]) == {"DONE"}
+    record = store.from_json(folder / "run.json")
+    assert (record["reason"], record["resumed"]) == (None, 1)
 
 
 def test_the_loop_is_golden():
     """One update in float64: a change of these digits needs a new ``train.VERSION``."""
     point = replace(small(), seed=5)
     model = experiment.build(point).double()
-    source = experiment.Source(point.task, point.scratchpad, point.seed)
+    source = Source(point.task, point.scratchpad, point.seed)
 
     def draw(update: int):
         return source.training(update, lengths=(5,), size=6, mix=0.5)

@@ -79,7 +79,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from harness.attention.base import Attention
+from harness.attention.base import Attention, unrotated
 
 
 class Sum(NamedTuple):
@@ -93,20 +93,24 @@ class Mean(Attention):
     formula = "y_t = Σ_{j≤t} v_j / t^power"
     source = "a test"
 
-    def __init__(self, width, heads, power):
-        super().__init__(width, heads)
+    def __init__(self, width, heads, power, rotate=unrotated):
+        super().__init__(width, heads, rotate)
         self.power = power
 
-    def mix(self, q, k, v, state):
+    def mix(self, q, k, v, state, prefix):
         before = 0 if state is None else state.total[:, :, None]
         seen = 0 if state is None else state.seen
         total = before + v.cumsum(2) + 0 * (q + k)
         count = torch.arange(seen + 1, seen + v.shape[2] + 1, dtype=v.dtype)[:, None]
+        if prefix:
+            total = torch.cat([total[:, :, prefix - 1, None].expand_as(v[:, :, :prefix]), total[:, :, prefix:]], 2)
+            count = count.clamp(min=prefix)
         after = None if state is None else Sum(seen + v.shape[2], total[:, :, -1] if v.shape[2] else state.total)
         return total / count**self.power, after
 
-    def naive_mix(self, q, k, v):
-        return torch.stack([v[:, :, : t + 1].sum(2) / (t + 1) ** self.power for t in range(v.shape[2])], 2)
+    def naive_mix(self, q, k, v, prefix):
+        until = [max(t + 1, prefix) for t in range(v.shape[2])]
+        return torch.stack([v[:, :, :end].sum(2) / end**self.power for end in until], 2)
 
     def empty(self, batch, room=0):
         return Sum(0, self.project_in.weight.new_zeros(batch, self.heads, self.head_width))
@@ -114,13 +118,13 @@ class Mean(Attention):
     def state_size(self, length):
         return self.heads * self.head_width
 
-    def mix_flops(self, tokens, seen):
+    def mix_flops(self, tokens, seen, prefix):
         return 0
 
-    def scored_pairs(self, tokens, seen=None):
+    def scored_pairs(self, tokens, seen=None, prefix=0):
         return 0
 
-    def serial_steps(self, tokens):
+    def serial_steps(self, tokens, prefix=0):
         return 1
 '''
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness import config, experiment, launch, store
+from harness import config, experiment, identity, launch, store
 from harness.__main__ import main
 from tests.test_experiment import SMALL, rows, weights
 
@@ -13,7 +13,7 @@ from tests.test_experiment import SMALL, rows, weights
 def swept(tmp_path_factory):
     root = tmp_path_factory.mktemp("swept")
     (point,) = config.points([*SMALL, "seed=2"])
-    store.write(experiment.folder(point, root) / "checkpoint", "a file stands where this run's folder has to be")
+    store.write(identity.folder(point, root) / "checkpoint", "a file stands where this run's folder has to be")
     return root, main(["-m", *SMALL, "seed=0,1,2,3", "--results", str(root)])
 
 
@@ -29,7 +29,7 @@ def test_in_a_sweep_and_alone_a_run_gives_the_same_bits(swept, tmp_path):
     root, _ = swept
     (point,) = config.points([*SMALL, "seed=1"])
     alone = experiment.run(point, tmp_path, quiet=True)
-    together = experiment.folder(point, root)
+    together = identity.folder(point, root)
     assert [r | {"seconds": ""} for r in rows(alone)] == [r | {"seconds": ""} for r in rows(together)]
     ours, theirs = weights(alone), weights(together)
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
@@ -42,9 +42,13 @@ def test_a_run_that_is_killed_without_a_word_gets_its_reason(tmp_path):
         def join(self):
             pass
 
-    store.write(tmp_path / "run.json", store.to_json({"status": "RUNNING", "run": "x"}))
-    assert launch._ended(Killed(), tmp_path)
-    assert store.from_json(tmp_path / "run.json") == {"status": "FAILED", "run": "x", "reason": "killed by SIGKILL"}
+    running = {"status": "RUNNING", "run": "x"}
+    store.write(tmp_path / "run.json", store.to_json(running))
+    with store.claim(tmp_path):  # it was killed before it could tell that another process works on the run
+        assert not launch._ended(Killed(), tmp_path)
+        assert store.from_json(tmp_path / "run.json") == running
+    assert not launch._ended(Killed(), tmp_path)
+    assert store.from_json(tmp_path / "run.json") == running | {"status": "FAILED", "reason": "killed by SIGKILL"}
 
 
 def test_everything_is_checked_before_anything_starts(tmp_path, capsys, monkeypatch):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import config, experiment, store
+from harness import config, identity, rows, store
 
 CHECKOUT = Path(__file__).parent.parent
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
@@ -47,13 +47,13 @@ def first_light(tmp_path_factory):
 
 def test_the_main_job_learns_both_splits_at_every_trained_length(first_light):
     results, _, seconds = first_light
-    rows = store.read([results])
-    trained = rows[rows["in_range"] & rows["split"].isin(("boundary", "broad"))]
+    scores = store.read([results])
+    trained = scores[scores["in_range"] & scores["split"].isin(("boundary", "broad"))]
     assert set(zip(trained["split"], trained["length"], strict=True)) == {
         (split, length) for split in ("boundary", "broad") for length in (4, 8, 16, 32)
     }
     assert trained["accuracy"].min() >= 0.98, trained[["split", "length", "accuracy"]]
-    assert (rows["examples"] >= 2000).all()
+    assert (scores["examples"] >= 2000).all()
     assert seconds < 120  # of one core; the wall clock also counts what else the machine does
 
 
@@ -107,7 +107,7 @@ def test_the_first_two_commands_install_and_run_and_install_and_test():
 def test_the_documents_name_runs_by_their_true_identity():
     (point,) = config.points(["task=pairwise"])
     named = set(re.findall(r"pairwise-softmax-none-[0-9a-f]{8}", PAGES[0].read_text()))
-    assert named == {experiment.folder(point, Path()).name}
+    assert named == {identity.folder(point, Path()).name}
 
 
 def test_every_link_and_picture_of_the_documents_is_there():
@@ -118,6 +118,6 @@ def test_every_link_and_picture_of_the_documents_is_there():
 
 def test_the_documents_list_every_column_of_cost_and_every_file_of_a_run():
     text = "".join(page.read_text() for page in PAGES)
-    for column in experiment.COLUMNS:
+    for column in rows.COLUMNS:
         if column.endswith(("_flops", "_pairs", "_bytes", "serial_steps")):
             assert f"`{column}`" in text

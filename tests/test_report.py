@@ -384,7 +384,7 @@ def test_tables_are_aligned_and_fit_a_terminal():
     data = rows(*(runs(attention, pad, 3, {"task.alpha": alpha}) for attention, pad, alpha in grid))
     table = compare.table(data)
     pipes = compare.markdown(table).splitlines()
-    assert pipes[0].startswith("In every row: task pairwise, seeds 3, done 3, failed 0")
+    assert pipes[0].startswith("In every row: task pairwise, seeds 3, done 3, diverged 0, failed 0, unfinished 0")
     assert len({len(line) for line in pipes[2:]}) == 1
     assert len({line.count("|") for line in pipes[2:]}) == 1
     assert len(pipes) == 2 + 2 + len(table)

@@ -26,7 +26,9 @@ B = 6  # instances
 
 
 @pytest.fixture(params=SCRATCHPADS.values(), ids=SCRATCHPADS)
-def scratchpad(request, task, length):
+def scratchpad(request, task, length, instance):
+    if instance.at is not None and request.param is not NONE:
+        pytest.skip("answers are said inside the prompt, before a scratchpad")
     try:
         request.param.canonical(task).steps(task, length)
     except ValueError as refusal:
@@ -55,26 +57,90 @@ def counter(steps):
     return SimpleNamespace(traces={"count": trace})
 
 
+@pytest.fixture
+def after(instance):
+    """For laws about answers that are said after the prompt."""
+    if instance.at is not None:
+        pytest.skip("answers are said inside the prompt")
+
+
 def test_the_layout_is_start_prompt_think_scratch_answer_answer_end(task, scratchpad, instance, length, batch):
     mark = marks(task)
     scratch = scratchpad.write(task, instance.prompt, length, mark.filler)
     assert scratch.shape == (B, scratchpad.tokens(task, length))
     for row, tokens in enumerate(batch.tokens.tolist()):
-        head = [mark.start, *instance.prompt[row], mark.think, *scratch[row]]
-        assert tokens == [*head, mark.answer, *instance.answer[row], mark.end]
+        head = [mark.start, *instance.prompt[row]]
+        if instance.at is None:
+            head += [mark.think, *scratch[row], mark.answer, *instance.answer[row]]
+        assert tokens == [*head, mark.end]
     assert batch.tokens.dtype == torch.int64
     assert 0 <= batch.tokens.min() <= batch.tokens.max() < vocabulary(task)
+    assert batch.answer.tolist() == instance.answer.tolist()
+    assert batch.read.shape[1] == batch.tokens.shape[1] - 1
 
 
-def test_what_is_given_is_never_supervised_and_everything_after_is(batch):
+def picked(batch, at):
+    """What the targets say at these positions."""
+    return batch.targets[:, : batch.read.shape[1]][:, at] if isinstance(at, slice) else batch.targets.gather(1, at)
+
+
+def hold_supervision(batch):
+    """``supervised`` are exactly the positions with targets, ``labels`` those targets, ``said`` where the answer is."""
+    columns = torch.arange(batch.tokens.shape[1]).expand(len(batch.tokens), -1)
+    at = columns[:, batch.supervised] if isinstance(batch.supervised, slice) else batch.supervised
+    assert at.tolist() == [row[wanted].tolist() for row, wanted in zip(columns, batch.targets != IGNORE, strict=True)]
+    assert torch.equal(batch.labels, batch.targets.gather(1, at))
+    assert torch.equal(picked(batch, batch.said), batch.answer)
+
+
+def test_what_is_given_is_never_supervised_and_everything_after_is(after, batch):
     tokens, targets, given = batch.tokens, batch.targets, batch.given
     assert (targets[:, : given - 1] == IGNORE).all()
     assert (targets[:, given - 1 : -1] == tokens[:, given:]).all()
     assert (targets[:, -1] == IGNORE).all()
-    assert torch.equal(targets[:, batch.supervised], tokens[:, given:])
+    assert batch.supervised == slice(given - 1, tokens.shape[1] - 1)
+    hold_supervision(batch)
 
 
-def test_given_ends_with_think_or_the_filler_after_it(task, scratchpad, instance, length, batch):
+def test_answers_inside_the_prompt_are_supervised_where_they_are_said(task, instance, length):
+    if instance.at is None:
+        pytest.skip("answers are said after the prompt")
+    batch = encode(task, NONE, instance, length)
+    assert (batch.given, batch.count, batch.forced) == (1 + instance.prompt.shape[1], 0, {})
+    assert torch.equal(
+        batch.tokens.gather(1, batch.said), torch.from_numpy(np.take_along_axis(instance.prompt, instance.at, 1))
+    )
+    assert (batch.targets != IGNORE).sum().item() == instance.answer.size
+    hold_supervision(batch)
+
+
+def test_a_sequence_objective_supervises_every_token_but_start_and_filler(task, scratchpad, instance, length, batch):
+    whole = encode(task, scratchpad, instance, length, "sequence")
+    assert torch.equal(whole.tokens, batch.tokens)
+    wanted = whole.tokens[:, 1:].clone()
+    wanted[wanted == marks(task).filler] = IGNORE
+    if instance.at is not None:  # where an answer is said, it takes the place of the token that follows
+        wanted.scatter_(1, whole.said, whole.answer)
+    assert torch.equal(whole.targets[:, :-1], wanted)
+    assert (whole.targets[:, -1] == IGNORE).all()
+    hold_supervision(whole)
+
+
+@pytest.mark.parametrize("objective", ["answer", "sequence"])
+def test_a_dense_readout_supervises_the_answer_so_far_beside_the_rest(task, scratchpad, instance, length, objective):
+    so_far, prompt = task.so_far(instance.prompt), slice(1, 1 + instance.prompt.shape[1])
+    if so_far is None:
+        pytest.skip("the task has no answer so far")
+    plain, dense = (encode(task, scratchpad, instance, length, objective, how) for how in (False, True))
+    assert torch.equal(plain.tokens, dense.tokens)
+    expected = plain.targets.clone()
+    expected[:, prompt] = torch.where(torch.from_numpy(so_far >= 0), torch.from_numpy(so_far), expected[:, prompt])
+    assert torch.equal(dense.targets, expected)
+    assert not torch.equal(dense.targets, plain.targets)
+    hold_supervision(dense)
+
+
+def test_given_ends_with_think_or_the_filler_after_it(after, task, scratchpad, instance, length, batch):
     mark, filler = marks(task), scratchpad.tokens(task, length) if scratchpad.content == "filler" else 0
     assert batch.prompt.tolist() == [[mark.start, *p, mark.think, *[mark.filler] * filler] for p in instance.prompt]
 
@@ -85,14 +151,14 @@ def test_filler_is_given_and_the_steps_of_a_trace_are_decoded(task, scratchpad, 
     assert batch.scratch == batch.step * (scratchpad.steps(task, length) if batch.scratch else 0)
 
 
-def test_think_and_answer_stand_there_at_0_steps(task, instance, length):
+def test_think_and_answer_stand_there_at_0_steps(after, task, instance, length):
     none, empty = (encode(task, pad.canonical(task), instance, length) for pad in (NONE, replace(FILLER, scale=0)))
     mark = marks(task)
     assert (none.tokens[:, none.given - 1 : none.given + 1] == torch.tensor([mark.think, mark.answer])).all()
     assert torch.equal(none.tokens, empty.tokens)
 
 
-def test_written_is_what_the_model_must_say_and_answer_is_put_in_its_mouth(task, batch):
+def test_written_is_what_the_model_must_say_and_answer_is_put_in_its_mouth(after, task, batch):
     said = batch.targets[batch.targets != IGNORE].reshape(B, -1)
     assert torch.equal(batch.written, said[:, :-1])  # all but END
     assert batch.written.shape == (B, batch.count)
@@ -104,7 +170,9 @@ def test_rows_are_some_of_the_sequences(batch):
     some = batch.rows(1, 4)
     assert torch.equal(some.tokens, batch.tokens[1:4])
     assert torch.equal(some.targets, batch.targets[1:4])
-    assert (some.given, some.scratch, some.step, some.answer) == (batch.given, batch.scratch, batch.step, batch.answer)
+    assert torch.equal(some.answer, batch.answer[1:4])
+    assert torch.equal(some.labels, batch.labels[1:4])
+    assert (some.given, some.scratch, some.step) == (batch.given, batch.scratch, batch.step)
 
 
 def test_every_token_reads_as_a_word(task):
@@ -281,11 +349,11 @@ def test_fewer_items_are_the_first_of_more(task, length):
 def test_validation_is_half_boundary_half_broad(task, asked, length):
     batch = Source(task, NONE, 3).items("validation", length, 20)
     assert asked == [("boundary", 10), ("broad", 10)]
-    twins, said_at = batch.tokens[:10].reshape(5, 2, -1), slice(-1 - batch.answer, -1)
-    edited = (twins[:, 0] != twins[:, 1])[:, 1 : batch.given - 1].sum(1)
+    twins, answers = (part[:10].reshape(5, 2, -1) for part in (batch.prompt, batch.answer))
+    edited = (twins[:, 0] != twins[:, 1]).sum(1)
     assert (edited >= 1).all()
     assert (edited <= task.twin_tokens).all()
-    assert (twins[:, 0, said_at] != twins[:, 1, said_at]).any(1).all()
+    assert (answers[:, 0] != answers[:, 1]).any(1).all()
 
 
 @pytest.mark.parametrize("split", SPLITS)

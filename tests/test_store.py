@@ -301,9 +301,20 @@ def test_rows_that_differ_in_a_key_are_told_apart(column):
     assert store.item_key(row()) != store.item_key(row(**{column: other[column]}))
 
 
-@pytest.mark.parametrize("done", [0, 1])
-def test_a_row_never_stands_there_without_its_items(scored, done, monkeypatch):
-    rows, write, made = [*ROWS, row(length=256)], store.write, []
+def test_how_many_steps_a_model_took_of_its_own_is_no_part_of_the_question(tmp_path):
+    few, many = row(stop="self", steps=3.5, examples=8), row(stop="self", steps=3.25, examples=16)
+    assert store.item_key(few) == store.item_key(few | {"steps": None})
+    frame = store.read_run(filled(tmp_path, [few, many, row(), row(steps=1)]))
+    assert frame["steps"].tolist() == [3.25, 0, 1]
+
+
+@pytest.mark.parametrize("done", [0, 1, 2])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_row_never_stands_there_without_its_items(first, tmp_path, done, monkeypatch):
+    rows, write, made = [*ROWS, row(length=256)], store.disk.write, []
+    before, scored = [] if first else ROWS, tmp_path
+    if before:
+        store.save_scores(scored, before, COLUMNS, items(before))
 
     def interrupted(path, data):
         if len(made) == done:
@@ -311,10 +322,13 @@ def test_a_row_never_stands_there_without_its_items(scored, done, monkeypatch):
         made.append(path)
         write(path, data)
 
-    monkeypatch.setattr(store, "write", interrupted)
+    monkeypatch.setattr(store.disk, "write", interrupted)
     with pytest.raises(Killed):
         store.save_scores(scored, rows, COLUMNS, items(rows))
-    assert str(store.load_scores(scored)[0]) == str(ROWS)
+    assert str(store.load_scores(scored)[0]) == str(before)
+    monkeypatch.undo()
+    store.save_scores(scored, rows, COLUMNS, items(rows))
+    assert str(store.load_scores(scored)[0]) == str(rows)
 
 
 class Bomb:
@@ -344,9 +358,16 @@ DAMAGED_ITEMS = {
 }
 
 
+def vouch(folder):
+    """A manifest for whatever stands there now."""
+    files = {name: [store.disk.sha256((folder / name).read_bytes())] for name in ("scores.csv", "items.npz")}
+    (folder / "manifest.json").write_text(store.to_json(files))
+
+
 @pytest.mark.parametrize("damage", DAMAGED_ITEMS)
 def test_damaged_items_are_refused_by_name(damage, scored):
     (scored / "items.npz").write_bytes(DAMAGED_ITEMS[damage](scored))
+    vouch(scored)
     with pytest.raises(Corrupt, match=r"items\.npz"):
         store.load_scores(scored)
     assert not (scored / "planted").exists()
@@ -368,19 +389,39 @@ DAMAGED_SCORES = {
 def test_damaged_scores_are_refused_by_name(damage, scored):
     text = DAMAGED_SCORES[damage]
     (scored / "scores.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
+    vouch(scored)
     with pytest.raises(Corrupt, match=r"scores\.csv"):
         store.load_scores(scored)
 
 
-def test_a_flipped_bit_in_the_items_is_noticed(scored):
-    whole, (_, found) = (scored / "items.npz").read_bytes(), store.load_scores(scored)
-    for at in range(0, len(whole), 7):
-        (scored / "items.npz").write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
-        try:
-            _, read = store.load_scores(scored)
-        except Corrupt:
-            continue
-        assert all((read[key] == found[key]).all() for key in found)  # a bit that says nothing about the items
+def test_every_flipped_bit_and_every_cut_of_scores_and_items_is_noticed(tmp_path):
+    where = filled(tmp_path, ROWS)
+    for name in ("scores.csv", "items.npz"):
+        whole = (where / name).read_bytes()
+        for at in range(0, len(whole), 11):
+            for data in (whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :], whole[:at]):
+                (where / name).write_bytes(data)
+                for reader in (store.load_scores, store.read_run):
+                    with pytest.raises(Corrupt, match=name):
+                        reader(where)
+        (where / name).write_bytes(whole)
+    assert str(store.load_scores(where)[0]) == str(ROWS)
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "items.npz", "manifest.json"])
+def test_no_row_is_written_over_damaged_ones(name, scored):
+    whole = (scored / name).read_bytes()
+    (scored / name).write_bytes(whole[:-9])
+    with pytest.raises(Corrupt, match=name):
+        store.save_scores(scored, [*ROWS, row(length=256)], COLUMNS, items([*ROWS, row(length=256)]))
+    assert (scored / name).read_bytes() == whole[:-9]
+
+
+def test_a_lost_manifest_or_lost_items_are_named(scored):
+    for name in ("items.npz", "manifest.json"):
+        (scored / name).unlink()
+        with pytest.raises(Corrupt, match=f"{name} is missing"):
+            store.load_scores(scored)
 
 
 RECORD = {"run": "pairwise-softmax-none-0123abcd", "recipe": "89ab", "status": "RUNNING", "versions": {"task": 1}}
@@ -431,17 +472,34 @@ SPOILT = {
     "no_versions": lambda where: (where / "run.json").write_text('{"run": "a"}'),
     "versions": lambda where: (where / "run.json").write_text('{"run": "a", "versions": 3}'),
     "run_elsewhere": lambda where: (where / "run.json").write_text('{"run": "../../a", "versions": {}}'),
-    "task_elsewhere": lambda where: (where / "scores.csv").write_text("task\n../../a\n"),
-    "markup": lambda where: (where / "scores.csv").write_text("attention\n<script>\n"),
+    "task_elsewhere": lambda where: rewritten(where, ",broad,", ",../../a,"),
+    "markup": lambda where: rewritten(where, ",broad,", ",<script>,"),
+    "another_run": lambda where: rewritten(where, RECORD["run"], "pairwise-softmax-none-89abcdef"),
+    "scores": lambda where: (where / "scores.csv").write_text("split,length\nbroad,4\n"),
 }
 
 
+def rewritten(where, old, new):
+    """A stranger's table, for which a manifest vouches."""
+    columns = ["run", "task", *COLUMNS]
+    store.save_scores(where, [{"run": RECORD["run"], "task": "broad"} | row()], columns, items([row()]))
+    text = (where / "scores.csv").read_text()
+    (where / "scores.csv").write_text(text.replace(old, new, 1))
+    vouch(where)
+
+
 @pytest.mark.parametrize("what", SPOILT)
-def test_a_spoilt_run_folder_is_refused_by_name(what, tmp_path):
+def test_a_spoilt_run_folder_is_named_and_hides_no_other(what, tmp_path):
     where = filled(tmp_path)
+    filled(tmp_path, ROWS, run="pairwise-softmax-none-89abcdef")
     SPOILT[what](where)
     with pytest.raises(Corrupt, match=str(where)):
-        store.read([tmp_path])
+        store.read_run(where)
+    frame = store.read([tmp_path])
+    assert frame["run"].value_counts().to_dict() == {where.name: 1, "pairwise-softmax-none-89abcdef": len(ROWS)}
+    (spoilt,) = frame[frame["run"] == where.name].to_dict("records")
+    assert spoilt["status"] == "CORRUPT"
+    assert str(where) in spoilt["reason"]
 
 
 def holds_a_pickle(data):
@@ -467,7 +525,7 @@ def test_nothing_in_a_run_folder_is_a_pickle(tmp_path):
     where = filled(tmp_path, ROWS)
     store.save_checkpoint(where, 10, {"model.weight": torch.ones(3)}, {})
     parts = [part for path in where.rglob("*.*") for part in contents(path.read_bytes())]
-    assert len(parts) == 7 + len(ROWS)
+    assert len(parts) == 9 + len(ROWS)
     assert not any(map(holds_a_pickle, parts))
 
 

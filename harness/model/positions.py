@@ -1,7 +1,7 @@
 """Where a token stands: a vector added to its embedding, or a rotation of queries and keys, or nothing.
 
-To add one, write one more subclass of :class:`Position` here and ``conf/position/<name>.yaml`` with ``name: <name>`` and
-its settings, which reach ``__init__`` by name.
+To add one, write one more subclass of :class:`Position` here and ``conf/position/<name>.yaml`` with ``name: <name>``
+and its settings, which reach ``__init__`` by name.
 """
 
 from abc import ABC

@@ -14,6 +14,8 @@ from harness.report.select import (
     OF_A_RUN,
     OF_A_SCORE,
     SPLITS,
+    STATUS,
+    at_trained_steps,
     check_versions,
     complete,
     known,
@@ -23,7 +25,8 @@ from harness.report.select import (
 )
 from harness.report.stats import t_interval
 
-STATUS = {"DONE": "done", "FAILED": "failed", "DIVERGED": "diverged", "RUNNING": "unfinished"}
+ENDINGS = ("done", *dict.fromkeys(STATUS.values()))
+RARE = ("out of memory", "damaged")  # counted where there is one
 COSTS = ("state_bytes", "flops_per_answer", "serial_steps", "scratch_tokens")
 HEADS = {"state_bytes": "state (bytes)", "flops_per_answer": "FLOPs/answer"}
 
@@ -57,10 +60,12 @@ def table(rows: pd.DataFrame, by: Sequence[str] | None = None, allow_mixed: bool
         about = dict(zip(outer, key, strict=True)) if outer else {}
         about |= {"recipes": group["recipe"].nunique()} if by else {}
         status = group.groupby("run")["status"].first()
-        counts = {name: int((status == code).sum()) for code, name in STATUS.items()}
+        ended = status.map({"DONE": "done", **STATUS}).value_counts()
+        counts = {name: int(ended.get(name, 0)) for name in ENDINGS}
         scores = group[group["accuracy"].notna() & (group["split"].isin(SPLITS) | ("split" in inner))]
         if "steps" not in inner:
-            scores = scores[scores["steps"] == scores["steps_trained"]]
+            own = scores["stop"] == "self" if "stop" in inner else False
+            scores = scores[scores.index.isin(at_trained_steps(scores).index) | own]
         for values, part in scores.groupby(inner) if inner and len(scores) else [([None] * len(inner), scores)]:
             cells = about | dict(zip(inner, values, strict=True)) | {"seeds": part["seed"].nunique()} | counts
             cells |= dict(_accuracies(part, inner))
@@ -69,10 +74,11 @@ def table(rows: pd.DataFrame, by: Sequence[str] | None = None, allow_mixed: bool
             longest = within[within["length"] == within["length"].max()]
             found.append(cells | {cost: longest[cost].mean() for cost in COSTS})
     result = pd.DataFrame(sorted(found, key=lambda cells: [order(name, word(cells[name])) for name in names]))
-    first = [*names, *(c for c in ("recipes", "seeds", *STATUS.values()) if c in result)]
-    empty = [c for c in result if c.endswith("_beyond") and not any(map(word, result[c]))]
-    dropped = {f"{c}{end}" for c in empty for end in ("", "_low", "_high")}
-    return result[[*first, *(c for c in result if c not in {*first, *dropped})]]
+    first = [*names, *(c for c in ("recipes", "seeds", *ENDINGS) if c in result)]
+    beyond = [c for c in result if c.endswith("_beyond") and not any(map(word, result[c]))]
+    dropped = {f"{c}{end}" for c in beyond for end in ("", "_low", "_high")} | {c for c in RARE if not result[c].any()}
+    ordered = [*first, *(c for c in result if c not in first)]
+    return result[[c for c in ordered if c not in dropped]]
 
 
 def _accuracies(scores: pd.DataFrame, inner: list[str]) -> Iterator[tuple[str, object]]:

@@ -20,6 +20,9 @@ MEASURES = ("accuracy", "accuracy_low", "accuracy_high", "chance", "majority", "
 MEASURES += ("decode_flops", "scored_pairs", "serial_steps", "scratch_tokens")
 COPIES = {name: f"model.{name}" for name in ("layers", "width", "heads", "loops")}
 COPIES |= {"trace": "scratchpad.trace", "learning_rate": "train.learning_rate", "position": "position.name"}
+COPIES |= {"objective": "train.objective"}
+STATUS = {"DIVERGED": "diverged", "FAILED": "failed", "OOM": "out of memory", "CORRUPT": "damaged"}
+STATUS |= {"RUNNING": "unfinished", "PREEMPTED": "unfinished"}  # how a run without scores ended, in words
 BASELINES = {"attention": ("softmax",), "scratchpad": ("none", "full")}
 
 
@@ -63,18 +66,23 @@ def scored(rows: pd.DataFrame, as_trained: bool = False) -> pd.DataFrame:
     if found.empty:
         raise ValueError(f"nothing to draw: none of these {rows['run'].nunique()} runs has scores yet")
     if as_trained:
-        found = found[found["steps"] == found["steps_trained"]]
+        found = at_trained_steps(found)
         if found.empty:
             raise ValueError("nothing to draw: none of these scores is at the number of steps that was trained")
     return found
 
 
+def at_trained_steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """The scores at the trained number of steps; of a run that has none, those where the model stopped itself."""
+    budget = rows[(rows["stop"] != "self") & (rows["steps"] == rows["steps_trained"])]
+    return rows[rows.index.isin(budget.index) | ((rows["stop"] == "self") & ~rows["run"].isin(budget["run"]))]
+
+
 def casualties(rows: pd.DataFrame) -> str:
     """The runs that did not end well: "2 of 13 runs diverged, 1 of 13 runs failed"; empty if all did."""
-    status = rows.groupby("run")["status"].first()
-    words = {"DIVERGED": "diverged", "FAILED": "failed", "RUNNING": "unfinished"}
-    counts = {word: int((status == code).sum()) for code, word in words.items()}
-    return ", ".join(f"{count} of {len(status)} runs {word}" for word, count in counts.items() if count)
+    ended = rows.groupby("run")["status"].first()
+    counts = ended.map(STATUS).value_counts().reindex(dict.fromkeys(STATUS.values()), fill_value=0)
+    return ", ".join(f"{count} of {len(ended)} runs {how}" for how, count in counts.items() if count)
 
 
 def known(names: Iterable[str], columns: Collection[str]) -> None:
@@ -163,6 +171,8 @@ def lines(rows: pd.DataFrame, hide: Collection[str] = ()) -> list[Line]:
                 pad.append(f"{column.removeprefix('scratchpad.')}={words[column]}")
             else:
                 rest.append(f"{column}={words[column]}")
+        if "stop" in group and (group["stop"] == "self").all():
+            rest.append("stop=self")
         place = [order(column, words[column]) for column in words]
         found.append((place, Line(words["attention"], " ".join(pad), " ".join(rest), group)))
     return [line for _, line in sorted(found, key=lambda pair: pair[0])]

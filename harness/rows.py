@@ -1,0 +1,104 @@
+"""The rows of a run: which are asked for, what is known of them before they are measured, and measuring them."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from harness import cost, store
+from harness.draw import Source
+from harness.evaluate import Question, Stop, evaluate, plain
+from harness.model import GPT
+from harness.sequence import Batch
+from harness.settings import Experiment
+from harness.store import Json
+
+COLUMNS = (
+    "run task attention scratchpad trace objective weights position mask layers width heads loops parameters "
+    "learning_rate dtype seed update split length in_range steps steps_trained stop scratch_tokens examples accuracy "
+    "accuracy_low accuracy_high teacher_forced token_accuracy dense_accuracy first_error chance majority state_bytes "
+    "train_flops prompt_flops decode_flops scored_pairs serial_steps train_serial_steps seconds"
+).split()
+
+
+def missing(experiment: Experiment, model: GPT, where: Path, record: Json) -> list[tuple[Question, Json]]:
+    """What ``evaluate.*`` asks and is not answered yet, each with the columns that are known already."""
+    _, there = store.load_scores(where)
+    wanted = [(question, _facts(experiment, model, record, question)) for question in _questions(experiment)]
+    return [(question, facts) for question, facts in wanted if store.item_key(facts) not in there]
+
+
+def measure(experiment: Experiment, model: GPT, where: Path, asked: list[tuple[Question, Json]], quiet: bool) -> None:
+    """Answer the questions, each row saved as soon as it is known."""
+    rows, items = store.load_scores(where)
+    source = _source(experiment)
+    for question, facts in tqdm(asked, desc="evaluate", unit=" rows", disable=quiet or None):
+        began = time.perf_counter()
+        (score,) = evaluate(model, source, [question], experiment.evaluate.examples)
+        measures = asdict(score)
+        items[store.item_key(facts)] = measures.pop("right")
+        batch = source.items(question.split, question.length, experiment.evaluate.examples)
+        price = mean_cost(model, batch, measures.pop("scratch"), question.stop.own)
+        rows.append(facts | measures | price | {"seconds": time.perf_counter() - began})
+        store.save_scores(where, rows, COLUMNS, items)
+
+
+def _source(experiment: Experiment) -> Source:
+    train = experiment.train
+    return Source(experiment.task, experiment.scratchpad, experiment.seed, train.objective, train.dense)
+
+
+def mean_cost(model: GPT, batch: Batch, scratch: np.ndarray, own: bool) -> Json:
+    """The columns of ``Cost``, a mean over items, which differ where the model ends its scratchpad itself (``own``)."""
+    written, counts = np.unique(scratch, return_counts=True)
+    costs = [asdict(cost.answering(model, batch, int(tokens), own)) for tokens in written]
+    return {name: plain(np.average([c[name] for c in costs], weights=counts)) for name in costs[0]}
+
+
+def _questions(experiment: Experiment) -> Iterator[Question]:
+    """Validation at the trained lengths, then every split, length and stop that is asked for."""
+    yield from (Question("validation", length) for length in experiment.train.lengths)
+    own = experiment.evaluate.stop == "self"
+    for split, length in product(experiment.evaluate.splits, experiment.evaluate.lengths):
+        for steps in experiment.stops(length):
+            as_trained = not own and steps == experiment.steps(length)
+            yield Question(split, length, Stop() if as_trained else Stop(steps, own))
+
+
+def _facts(experiment: Experiment, model: GPT, record: Json, question: Question) -> Json:
+    """The columns of a row that are known before it is measured; some are the same in every row until there is more."""
+    split, length, stop = question
+    trained, lengths = experiment.steps(length), experiment.train.lengths
+    return {
+        "run": record["run"],
+        "task": experiment.task_name,
+        "attention": experiment.attention.name,
+        "scratchpad": experiment.scratchpad.name,
+        "trace": experiment.scratchpad.trace,
+        "objective": experiment.train.objective,
+        "weights": "trained",
+        "position": experiment.position.name,
+        "mask": experiment.mask,
+        "layers": experiment.model.layers,
+        "width": experiment.model.width,
+        "heads": experiment.model.heads,
+        "loops": 1,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "learning_rate": experiment.train.learning_rate,
+        "dtype": record["fingerprint"]["dtype"],
+        "seed": experiment.seed,
+        "update": record["update"],
+        "split": split,
+        "length": length,
+        "in_range": min(lengths) <= length <= max(lengths),
+        "steps": None if stop.own else trained if stop.steps is None else stop.steps,
+        "steps_trained": trained,
+        "stop": "self" if stop.own else "budget",
+        "examples": experiment.evaluate.examples,
+        "train_flops": record["train_flops"],
+        "train_serial_steps": cost.training_serial_steps(model, _source(experiment).batch(length, 2)),
+    }

@@ -1,0 +1,39 @@
+"""Run folders: claim, write, save, read back. The only room that writes files, and ``disk.py`` the only file that does.
+
+Nothing is pickled; everything that is read back is checked.
+"""
+
+from harness.store.checkpoints import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
+from harness.store.claims import Claimed, claim
+from harness.store.disk import Corrupt, write
+from harness.store.frames import read, read_folders, read_run, run_folder, runs
+from harness.store.scores import item_key, load_scores, save_scores
+from harness.store.text import LARGE, SMALL, Json, from_csv, from_json, from_yaml, to_csv, to_json, to_yaml
+
+__all__ = [
+    "LARGE",
+    "SMALL",
+    "Checkpoint",
+    "Claimed",
+    "Corrupt",
+    "Json",
+    "claim",
+    "from_csv",
+    "from_json",
+    "from_yaml",
+    "has_checkpoint",
+    "item_key",
+    "load_checkpoint",
+    "load_scores",
+    "read",
+    "read_folders",
+    "read_run",
+    "run_folder",
+    "runs",
+    "save_checkpoint",
+    "save_scores",
+    "to_csv",
+    "to_json",
+    "to_yaml",
+    "write",
+]

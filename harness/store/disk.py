@@ -1,0 +1,80 @@
+"""Every change that the package makes to a disk.
+
+A file is written under a temporary name in the same folder, flushed to the disk and then renamed, so a reader sees the
+old bytes or the new ones, whenever the writer dies.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+
+class Corrupt(OSError):
+    """A file is not what was written."""
+
+
+def write(path: Path, data: bytes | str) -> None:
+    """Replace a file durably. Raises OSError, naming path and free space, if the disk does not take it all."""
+    data = data.encode() if isinstance(data, str) else data
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            if file.write(data) != len(data):
+                raise OSError("short write")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        free = shutil.disk_usage(path.parent).free
+        raise OSError(f"{path} cannot be written ({error}): {len(data)} bytes needed, {free} free") from error
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(data: bytes) -> str:
+    """In hexadecimal digits: what tells the bytes that were written from any others."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def move(folder: Path, name: Path) -> bool:
+    """Give a folder another name in one step. False if a folder with something in it has that name."""
+    try:
+        folder.rename(name)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    return True
+
+
+def touch(path: Path) -> None:
+    """Say that a file is still meant. Raises FileNotFoundError, rather than make it anew, if it is gone."""
+    os.utime(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_empty(folder: Path) -> None:
+    """Remove a folder unless there is something in it."""
+    try:
+        folder.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            raise

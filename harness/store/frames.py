@@ -1,0 +1,96 @@
+"""Run folders as one frame: a row per score."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from harness.store.disk import Corrupt
+from harness.store.scores import largest, load_rows
+from harness.store.text import Json, from_json, from_yaml
+
+NAMES = ("task", "attention", "scratchpad")
+KNOWN = ("recipe", "status", "reason", "loss", "loss_floor")  # of a run's record
+NAME = re.compile(r"[\w-]+")  # files are named after these
+
+
+def run_folder(root: Path, name: str) -> Path:
+    """``<root>/runs/<name>``."""
+    return root / "runs" / name
+
+
+def runs(root: Path) -> list[Path]:
+    """The run folders of a results folder."""
+    return [folder for folder in sorted((root / "runs").glob("*/")) if (folder / "run.json").exists()]
+
+
+def read(roots: Iterable[Path]) -> pd.DataFrame:
+    """Every run below these results folders; one that lies in several of them is read from the first."""
+    folders = {folder.name: folder for root in reversed(list(roots)) for folder in runs(root)}
+    return read_folders(folders[name] for name in sorted(folders))
+
+
+def read_folders(folders: Iterable[Path]) -> pd.DataFrame:
+    """These runs as one frame: a row per score, settings as dotted columns.
+
+    A run without scores is one row with its status and empty measures; so is one that cannot be read, with the status
+    CORRUPT and the reason, which names the file.
+    """
+    rows: list[Json] = []
+    for folder in folders:
+        about = {"run": "".join(letter if NAME.fullmatch(letter) else "_" for letter in folder.name)}
+        try:
+            about = _about(folder)
+            rows += _scores(folder, about)
+        except OSError as error:
+            rows.append(about | {"status": "CORRUPT", "reason": str(error)})
+    return pd.DataFrame(rows)
+
+
+def read_run(folder: Path) -> pd.DataFrame:
+    """The same for one run folder. Raises Corrupt, naming the file, if it cannot be read."""
+    return pd.DataFrame(_scores(folder, _about(folder)))
+
+
+def _about(folder: Path) -> Json:
+    """What is the same in every row: settings, versions, status."""
+    record, settings = from_json(folder / "run.json"), _flat(from_yaml(folder / "config.yaml"))
+    try:
+        known = {"run": record["run"]} | {key: record.get(key) for key in KNOWN}
+        versions = {f"version.{name}": number for name, number in record["versions"].items()}
+        names = {key: settings[f"{key}.name"] for key in NAMES} | {"seed": settings["seed"]}
+    except (KeyError, AttributeError) as error:
+        raise Corrupt(f"{folder} is not a run's folder: {error!r}") from error
+    about = settings | versions | names | known
+    _require_names(folder, about)
+    return about
+
+
+def _scores(folder: Path, about: Json) -> list[Json]:
+    """A row for each question, or one without measures."""
+    try:
+        rows = [about | score for score in largest(load_rows(folder)) or [{}]]
+    except (KeyError, TypeError) as error:
+        raise Corrupt(f"{folder / 'scores.csv'} is not a table of scores: {error!r}") from error
+    for row in rows:
+        _require_names(folder, row)
+        if row["run"] != about["run"]:
+            raise Corrupt(f"{folder / 'scores.csv'} holds rows of another run")
+    return rows
+
+
+def _require_names(folder: Path, row: Json) -> None:
+    for key in ("run", *NAMES):
+        if not NAME.fullmatch(str(row[key])):
+            raise Corrupt(f"{folder} is not a run's folder: {key}={row[key]!r} is not a name")
+
+
+def _flat(settings: Json, prefix: str = "") -> Json:
+    flat = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = tuple(value) if isinstance(value, list) else value
+    return flat

@@ -1,0 +1,93 @@
+"""The rows of a run and their items, in two files whose bytes a third vouches for."""
+
+import io
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.store import disk, text
+from harness.store.disk import Corrupt
+from harness.store.text import LARGE, Json, from_csv, from_json, to_csv, to_json
+
+ROWS, ITEMS, MANIFEST = "scores.csv", "items.npz", "manifest.json"
+
+
+def save_scores(folder: Path, rows: list[Json], columns: Iterable[str], items: Mapping[str, np.ndarray]) -> None:
+    """Write ``items.npz`` and then ``scores.csv``: a row never stands there without its items.
+
+    ``manifest.json`` goes before both. It lists the SHA-256 of the bytes that stand there now beside that of those to
+    come, so each file is one of the listed, whenever this ends. ``items`` maps :func:`item_key` of each row to its
+    (examples,) bool; it is stored as packed bits. Raises Corrupt if what stands there now is not what was written.
+    """
+    buffer = io.BytesIO()
+    np.savez(buffer, **{key: np.packbits(right) for key, right in items.items()})
+    files = {ITEMS: buffer.getvalue(), ROWS: to_csv(rows, columns).encode()}
+    now = {name: [disk.sha256(verified(folder, name))] if (folder / name).exists() else [] for name in files}
+    disk.write(folder / MANIFEST, to_json({name: [*now[name], disk.sha256(data)] for name, data in files.items()}))
+    for name, data in files.items():
+        disk.write(folder / name, data)
+
+
+def verified(folder: Path, name: str) -> bytes:
+    """The bytes of ``scores.csv`` or ``items.npz``. Raises Corrupt unless the manifest lists them."""
+    try:
+        for _ in range(3):  # a run that is being evaluated may replace them between the two lines
+            listed, data = from_json(folder / MANIFEST).get(name), text.read(folder / name, LARGE)
+            if isinstance(listed, list) and disk.sha256(data) in listed:
+                return data
+    except FileNotFoundError as error:
+        raise Corrupt(f"{error.filename} is missing") from error
+    raise Corrupt(f"{folder / name} does not have the SHA-256 of its {MANIFEST}")
+
+
+def load_rows(folder: Path) -> list[Json]:
+    """The rows of ``scores.csv``, once their items are vouched for too; none if there is no such file."""
+    if not (folder / ROWS).exists():
+        return []
+    for name in (ROWS, ITEMS):
+        verified(folder, name)
+    return from_csv(folder / ROWS)
+
+
+def load_scores(folder: Path) -> tuple[list[Json], dict[str, np.ndarray]]:
+    """The rows of ``scores.csv`` and their items; nothing if there is no such file. Raises Corrupt if it is damaged."""
+    rows, path = load_rows(folder), folder / ITEMS
+    if not rows:
+        return [], {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > LARGE:
+                raise ValueError(f"more than {LARGE} bytes")
+        with np.load(path, allow_pickle=False) as stored:
+            return rows, {item_key(row): _unpacked(stored[item_key(row)], row["examples"]) for row in rows}
+    except Exception as error:  # numpy promises no exception of its own for damaged bytes
+        raise Corrupt(f"{path} cannot be read: {error!r}") from error
+
+
+def _unpacked(packed: np.ndarray, examples: int) -> np.ndarray:
+    if len(packed) != -(-examples // 8):
+        raise ValueError(f"{len(packed)} bytes for {examples} items")
+    return np.unpackbits(packed, count=examples).astype(bool)
+
+
+def question(row: Mapping[str, Any]) -> str:
+    """What a row is about. How many steps a model takes that stops itself is an answer and no part of it."""
+    steps = row["steps"] if row["stop"] == "budget" else "own"
+    return f"{row['split']}-length{row['length']}-steps{steps}-{row['stop']}"
+
+
+def item_key(row: Mapping[str, Any]) -> str:
+    """What tells the rows of one run apart: the question, and over how many examples it was asked."""
+    return f"{question(row)}-examples{row['examples']}"
+
+
+def largest(rows: list[Json]) -> list[Json]:
+    """One row for each question: where it was asked over several numbers of examples, the row over the most of them."""
+    found: dict[str, Json] = {}
+    for row in rows:
+        if question(row) not in found or row["examples"] > found[question(row)]["examples"]:
+            found[question(row)] = row
+    return list(found.values())

@@ -1,0 +1,104 @@
+"""Text that is read back: strict JSON, plain YAML, CSV that keeps every digit. Each reader raises Corrupt by name."""
+
+import csv
+import io
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.store.disk import Corrupt
+
+LARGE = 16 * 2**20  # bytes of a table, or of all items of a run, that are read back
+SMALL = 64 * 2**10  # the same of a settings file or a record
+DEEPEST = 20  # levels of a settings file
+NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)
+
+Json = dict[str, Any]
+
+
+def read(path: Path, largest: int) -> bytes:
+    """The bytes of a file. Raises Corrupt if there are more than ``largest``."""
+    if path.stat().st_size > largest:
+        raise Corrupt(f"{path} is larger than {largest} bytes")
+    return path.read_bytes()
+
+
+def to_json(value: Any) -> str:
+    """Strict JSON, stable in its order: NaN and infinity are refused with ValueError."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def from_json(path: Path) -> Json:
+    """A JSON object. Raises Corrupt for anything else."""
+    try:
+        value = json.loads(read(path, SMALL).decode(), parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise Corrupt(f"{path} is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise Corrupt(f"{path} is not a JSON object")
+    return value
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(float(text)):
+        raise ValueError(f"{text} is not a finite number")
+    return float(text)
+
+
+def from_yaml(path: Path) -> Json:
+    """Plain settings: mappings, lists, finite numbers, words. Raises Corrupt for tags, aliases and anything else."""
+    try:
+        text, level = read(path, SMALL).decode(), 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) or level > DEEPEST:
+                raise ValueError(f"tags, aliases and more than {DEEPEST} levels are not read")
+        value = yaml.safe_load(text)
+        to_json(value)  # refuses what is neither number nor word: dates, NaN
+    except (TypeError, ValueError, yaml.YAMLError) as error:
+        raise Corrupt(f"{path} is not a settings file: {error}") from error
+    if not isinstance(value, dict):
+        raise Corrupt(f"{path} is not a settings file")
+    return value
+
+
+def to_yaml(settings: Json) -> str:
+    """Plain settings as yaml, in their own order."""
+    return yaml.safe_dump(_lists(settings), sort_keys=False)
+
+
+def _lists(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _lists(part) for key, part in value.items()}
+    return [_lists(part) for part in value] if isinstance(value, tuple) else value
+
+
+def to_csv(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
+    """Rows as CSV; floats in full precision, None as an empty cell."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def from_csv(path: Path) -> list[Json]:
+    """The rows that :func:`to_csv` was given, every value as it was. Raises Corrupt for anything else."""
+    try:
+        header, *lines = csv.reader(io.StringIO(read(path, LARGE).decode(), newline=""), strict=True)
+        return [dict(zip(header, map(_cell, line), strict=True)) for line in lines]
+    except (ValueError, csv.Error) as error:
+        raise Corrupt(f"{path} is not a table: {error}") from error
+
+
+def _cell(text: str) -> str | float | bool | None:
+    if text in ("", "True", "False"):
+        return {"": None, "True": True, "False": False}[text]
+    if not NUMBER.fullmatch(text):
+        return text
+    return int(text) if text.lstrip("-").isdigit() else _finite(text)

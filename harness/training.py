@@ -1,0 +1,139 @@
+"""A run's training, from its beginning or its last checkpoint to its end: fit, validate, save, and what is left of it.
+
+Nothing here is random but what ``rng(seed, stream, index)`` draws for an update by its number. So a checkpoint holds no
+random state: the weights, the optimizer's moments and the journal are all that the rest of a training depends on.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from tqdm import tqdm
+
+from harness import cost, signals, store, train
+from harness.draw import Source
+from harness.evaluate import Question, evaluate
+from harness.model import GPT, Position
+from harness.sequence import Batch
+from harness.settings import Experiment
+from harness.store import Checkpoint, Json
+
+LOGGED = 10  # every so many updates there is a row in curve.csv
+SAVED = 30.0  # after so many seconds there is another checkpoint, with or without a validation
+CURVE = "update length loss gradient_norm learning_rate validation train_flops seconds".split()
+POSITIONS = "position norm norm_at_start updates trained".split()
+
+
+@dataclass
+class Journal:
+    """What has happened so far."""
+
+    norms: Tensor | None  # of each position's vector at the start, None where nothing is added
+    done: train.Progress | None = None  # the update that the checkpoint was made after
+    lengths: Counter[int] = field(default_factory=Counter)  # how many updates had problems of this length
+    curve: list[Json] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)  # as if it had never been interrupted
+
+    @property
+    def passed(self) -> list[float]:
+        """The validations, each the accuracy at the worst length."""
+        return [row["validation"] for row in self.curve if row.get("validation") is not None]
+
+
+def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | None, quiet: bool) -> Json:
+    """Train until the last update, or until validation is passed twice in a row; return what is recorded of it.
+
+    Leaves ``curve.csv``, the last checkpoint and, where positions are added, ``positions.csv``. Raises Diverged, and
+    Interrupted once there is a checkpoint of the last update.
+    """
+    settings = experiment.train
+    source = Source(experiment.task, experiment.scratchpad, experiment.seed, settings.objective, settings.dense)
+    optimizer = train.optimizer(model, settings)
+    validating = [Question("validation", length) for length in settings.lengths]
+    price = {n: cost.training_flops(model, source.batch(n, settings.batch)) for n in settings.lengths}
+    journal = _resumed(found, model, optimizer) if found else Journal(_norms(experiment, model))
+    again = [journal.done] if journal.done else []  # a checkpoint is made before anything that follows an update
+    saved = time.perf_counter()
+
+    def draw(update: int) -> tuple[int, Batch]:
+        length, batch = source.training(update, settings.lengths, settings.batch, settings.mix)
+        return length, batch.to(experiment.device)
+
+    with tqdm(total=settings.updates, desc="train", unit=" updates", disable=quiet or None) as bar:
+        for progress in chain(again, train.fit(model, optimizer, draw, settings, journal.done)):
+            due = progress.update % settings.validate_every == 0 or progress.update == settings.updates
+            late = time.perf_counter() - saved > SAVED
+            if progress is not journal.done and (due or late or signals.received()):
+                _save(where, progress, model, optimizer, journal)
+                saved = time.perf_counter()
+            signals.check()
+            journal.lengths[progress.length] += 1
+            row = asdict(progress)
+            if due:
+                scores = evaluate(model, source, validating, settings.validate_examples)
+                row["validation"] = min(float(score.accuracy) for score in scores)
+                bar.set_postfix(loss=f"{progress.loss:.4f}", accuracy=f"{row['validation']:.3f}")
+            if due or progress.update % LOGGED == 0:
+                flops = sum(price[length] * count for length, count in journal.lengths.items())
+                journal.curve.append(row | {"train_flops": flops, "seconds": time.perf_counter() - journal.began})
+            bar.update(progress.update - bar.n)
+            if due and len(journal.passed) > 1 and min(journal.passed[-2:]) >= settings.stop_at:
+                break
+    store.write(where / "curve.csv", store.to_csv(journal.curve, CURVE))
+    if journal.norms is not None:
+        store.write(where / "positions.csv", store.to_csv(_positions(experiment, model, journal), POSITIONS))
+    losses = [row["loss"] for row in journal.curve[-1 - len(journal.curve) // 10 :]]  # one update alone is noise
+    loss = {"loss": sum(losses) / len(losses), "loss_floor": source.loss_floor(settings.lengths)}
+    last = {"update": progress.update} | loss
+    return last | {"train_flops": flops, "train_seconds": time.perf_counter() - journal.began}
+
+
+def _save(where: Path, progress: train.Progress, model: GPT, optimizer: Optimizer, journal: Journal) -> None:
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
+    tensors |= {} if journal.norms is None else {"norms": journal.norms}
+    facts = {"done": asdict(progress), "lengths": journal.lengths, "seconds": time.perf_counter() - journal.began}
+    store.save_checkpoint(where, progress.update, tensors, facts, store.to_csv(journal.curve, CURVE))
+
+
+def _resumed(found: Checkpoint, model: GPT, optimizer: Optimizer) -> Journal:
+    """The journal of a checkpoint, once the weights and the moments are those of it."""
+    model.load_state_dict(found.under("model."))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in found.under("optimizer.").items():
+        index, _, kind = name.partition(".")
+        moments.setdefault(int(index), {})[kind] = tensor
+    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    facts, lengths = found.facts, Counter({int(length): count for length, count in found.facts["lengths"].items()})
+    began = time.perf_counter() - facts["seconds"]
+    return Journal(found.tensors.get("norms"), train.Progress(**facts["done"]), lengths, found.curve, began)
+
+
+def _norms(experiment: Experiment, model: GPT) -> Tensor | None:
+    """(positions,): the length of the vector that is added at each position, None where none is.
+
+    A table has an end; otherwise there are as many positions as training reads.
+    """
+    position = model.position
+    if type(position).forward is Position.forward:
+        return None
+    count = position.context or max(map(experiment.tokens, experiment.train.lengths))
+    with torch.no_grad():
+        return position(0, count).double().norm(dim=1).cpu()
+
+
+def _positions(experiment: Experiment, model: GPT, journal: Journal) -> Iterator[Json]:
+    """A row for each position: how far training moved its vector, and how many updates read it."""
+    trained = any(parameter.requires_grad for parameter in model.position.parameters())
+    tokens = {length: experiment.tokens(length) for length in journal.lengths}
+    now = _norms(experiment, model).tolist()
+    for position, (norm, before) in enumerate(zip(now, journal.norms.tolist(), strict=True)):
+        updates = sum(count for length, count in journal.lengths.items() if position < tokens[length])
+        yield dict(zip(POSITIONS, (position, norm, before, updates, trained), strict=True))
