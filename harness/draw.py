@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness import signals
 from harness.scratchpad import Scratchpad
 from harness.seeding import rng
 from harness.sequence import Batch, encode
@@ -61,7 +62,7 @@ class Source:
         if split == "validation":
             return self._mixture("validation", 0, length, size, 0.5)
         stream, blocks = f"test/{split}/{length}", range(-(-size // BLOCK))
-        drawn = _joined(self._sample(stream, block, BLOCK, length, split) for block in blocks)
+        drawn = _joined(self._block(stream, block, length, split) for block in blocks)
         return Instance(*(part if part is None else part[:size] for part in (drawn.prompt, drawn.answer, drawn.at)))
 
     def _mixture(self, stream: str, index: int, length: int, size: int, mix: float) -> Instance:
@@ -71,6 +72,10 @@ class Source:
             for split, share in (("boundary", boundary), ("broad", size - boundary))
             if share
         )
+
+    def _block(self, stream: str, index: int, length: int, split: str) -> Instance:
+        signals.check()
+        return self._sample(stream, index, BLOCK, length, split)
 
     def _sample(self, stream: str, index: int, size: int, length: int, split: str) -> Instance:
         return self.task.sample(rng(self.seed, stream, index), size, length, split)

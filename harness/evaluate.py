@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness import signals
 from harness.draw import BLOCK, Source
 from harness.model.gpt import GPT
 from harness.report.stats import wilson
@@ -131,7 +130,6 @@ def evaluate(model: GPT, source: Source, asked: Iterable[Question], size: int) -
     for split, length, stop in asked:
         batch, parts = source.items(split, length, size), []
         for start in range(0, size, BLOCK):
-            signals.check()
             parts.append(answer(model, batch.rows(start, start + BLOCK).to(device), stop))
         answers = Answers.join(parts)
         right, wrong = answers.right_tokens.all(1), answers.first_error[answers.first_error > 0]

@@ -1,8 +1,11 @@
 """What lies in a folder is tested unasked: a test that asks for ``task`` runs once for every file in ``tasks/``,
 one that asks for ``variant`` once for every file in ``harness/attention/``, and one that asks for ``mask`` too once for
-every mask that the variant can keep.
+every mask that the variant can keep. One that asks for ``scratchpad`` runs for every task with each of its module's
+``SCRATCHPADS`` that the task can have; one that asks for ``after``, ``inside`` or ``dense`` for the tasks that are so.
 """
 
+import numpy as np
+import pytest
 import torch
 
 import tasks
@@ -10,18 +13,65 @@ from harness import attention, config
 
 torch.set_num_threads(1)  # as a run does; tiny tensors gain nothing from more, and test processes share the cores
 
+KINDS = {
+    "after": lambda task, one: one.at is None,  # answers are said after the prompt
+    "inside": lambda task, one: one.at is not None,
+    "dense": lambda task, one: task.so_far(one.prompt) is not None,  # there is an answer so far
+}
+
 
 def pytest_generate_tests(metafunc):
-    if "task" in metafunc.fixturenames:
-        metafunc.parametrize("task", [tasks.load(name)() for name in tasks.names()], ids=tasks.names())
-    if {"variant", "mask"} <= set(metafunc.fixturenames):
+    asked = set(metafunc.fixturenames)
+    if "task" in asked:
+        found = {name: tasks.load(name)() for name in tasks.names()}
+        found = {
+            name: task for name, task in found.items() if all(KINDS[k](task, one(task)) for k in asked & set(KINDS))
+        }
+        if "scratchpad" in asked:
+            pads = metafunc.module.SCRATCHPADS
+            pairs = [(name, pad) for name, task in found.items() for pad in pads if possible(task, pads[pad])]
+            cases = [(found[name], pads[pad].canonical(found[name])) for name, pad in pairs]
+            metafunc.parametrize(("task", "scratchpad"), cases, ids=map("-".join, pairs))
+        else:
+            metafunc.parametrize("task", found.values(), ids=found)
+    if {"variant", "mask"} <= asked:
         pairs = [(name, mask) for name in attention.names() for mask in attention.load(name).masks]
         cases = [(variant(name), mask) for name, mask in pairs]
         metafunc.parametrize(("variant", "mask"), cases, ids=map("-".join, pairs))
-    elif "variant" in metafunc.fixturenames:
+    elif "variant" in asked:
         metafunc.parametrize("variant", [variant(name) for name in attention.names()], ids=attention.names())
 
 
 def variant(name):
     """(width, heads) -> a mixer, with the settings of its yaml."""
     return attention.configured(name, config.variant([f"attention={name}"]).settings)
+
+
+def one(task):
+    """An instance."""
+    return task.sample(np.random.default_rng(0), 2, task.shortest, "natural")
+
+
+def possible(task, scratchpad):
+    """Whether the task can have this scratchpad: none always, others after the prompt and with steps enough."""
+    if one(task).at is not None:
+        return scratchpad.scale == 0
+    try:
+        return scratchpad.canonical(task).steps(task, task.shortest + 5) >= 0
+    except ValueError:
+        return False
+
+
+@pytest.fixture
+def after():
+    """See above."""
+
+
+@pytest.fixture
+def inside():
+    """See above."""
+
+
+@pytest.fixture
+def dense():
+    """See above."""

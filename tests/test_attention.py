@@ -38,10 +38,9 @@ def test_law(variant, law):
 
 @pytest.mark.parametrize("law", [law for law in LAWS if law != "golden_fingerprint_stands"])
 def test_law_rotated(variant, law):
-    if "rotate" not in variant.keywords:
-        pytest.skip("it has no queries and keys to rotate")
-    verdict = judge(LAWS[law], partial(variant, rotate=turn))
-    assert verdict.passed, verdict.detail
+    if "rotate" in variant.keywords:  # it has queries and keys
+        verdict = judge(LAWS[law], partial(variant, rotate=turn))
+        assert verdict.passed, verdict.detail
 
 
 @pytest.mark.parametrize("rotation", ROTATIONS)

@@ -25,17 +25,6 @@ SCRATCHPADS = {"none": NONE, "full": FULL, "half": HALF, "two": TWO, "root": ROO
 B = 6  # instances
 
 
-@pytest.fixture(params=SCRATCHPADS.values(), ids=SCRATCHPADS)
-def scratchpad(request, task, length, instance):
-    if instance.at is not None and request.param is not NONE:
-        pytest.skip("answers are said inside the prompt, before a scratchpad")
-    try:
-        request.param.canonical(task).steps(task, length)
-    except ValueError as refusal:
-        pytest.skip(f"not for this task: {refusal}")
-    return request.param.canonical(task)
-
-
 @pytest.fixture
 def length(task):
     return task.shortest + 5
@@ -55,13 +44,6 @@ def counter(steps):
     """A task whose one trace counts: step s is the token s."""
     trace = Trace(1, "", lambda n: steps, lambda p: np.tile(np.arange(steps)[:, None], (len(p), 1, 1)), None, None)
     return SimpleNamespace(traces={"count": trace})
-
-
-@pytest.fixture
-def after(instance):
-    """For laws about answers that are said after the prompt."""
-    if instance.at is not None:
-        pytest.skip("answers are said inside the prompt")
 
 
 def test_the_layout_is_start_prompt_think_scratch_answer_answer_end(task, scratchpad, instance, length, batch):
@@ -102,9 +84,7 @@ def test_what_is_given_is_never_supervised_and_everything_after_is(after, batch)
     hold_supervision(batch)
 
 
-def test_answers_inside_the_prompt_are_supervised_where_they_are_said(task, instance, length):
-    if instance.at is None:
-        pytest.skip("answers are said after the prompt")
+def test_answers_inside_the_prompt_are_supervised_where_they_are_said(inside, task, instance, length):
     batch = encode(task, NONE, instance, length)
     assert (batch.given, batch.count, batch.forced) == (1 + instance.prompt.shape[1], 0, {})
     assert torch.equal(
@@ -127,10 +107,8 @@ def test_a_sequence_objective_supervises_every_token_but_start_and_filler(task, 
 
 
 @pytest.mark.parametrize("objective", ["answer", "sequence"])
-def test_a_dense_readout_supervises_the_answer_so_far_beside_the_rest(task, scratchpad, instance, length, objective):
+def test_a_dense_readout_supervises_the_answer_so_far(dense, task, scratchpad, instance, length, objective):
     so_far, prompt = task.so_far(instance.prompt), slice(1, 1 + instance.prompt.shape[1])
-    if so_far is None:
-        pytest.skip("the task has no answer so far")
     plain, dense = (encode(task, scratchpad, instance, length, objective, how) for how in (False, True))
     assert torch.equal(plain.tokens, dense.tokens)
     expected = plain.targets.clone()

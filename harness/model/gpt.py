@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness import signals
 from harness.attention.base import Mixer, State
 from harness.model.positions import Position
 
@@ -138,6 +139,7 @@ class GPT(nn.Module):
         """
         tokens, state = given, None if self.mask == "encoder" else self.empty(len(given), given.shape[1] + count)
         for offset in range(count):
+            signals.check()
             written = tokens[:, given.shape[1] :]
             if until is not None and (written[:, : max(offset - after, 0)] == until).any(1).all():
                 break

@@ -122,7 +122,8 @@ def varying(rows: pd.DataFrame) -> list[str]:
     A copy (`layers` beside `model.layers`) is listed once. Settings of a choice (`task.alpha`) are compared where that
     choice is the same. Should two recipes agree in every column, `recipe` itself is listed last.
     """
-    one = rows.groupby(_identity(rows), dropna=False, as_index=False).first()
+    whole = rows[rows["recipe"].notna()] if rows["recipe"].notna().any() else rows  # a damaged run may say nothing
+    one = whole.groupby(_identity(rows), dropna=False, as_index=False).first()
     groups = [column for column in rows.columns if "." in column and column.split(".")[0] not in NOT_TRAINING]
     candidates = [c for c in (*SETTINGS, *groups) if c in one and not c.endswith(".seed")]
     words = one[candidates].map(word)
@@ -171,7 +172,7 @@ def lines(rows: pd.DataFrame, hide: Collection[str] = ()) -> list[Line]:
                 pad.append(f"{column.removeprefix('scratchpad.')}={words[column]}")
             else:
                 rest.append(f"{column}={words[column]}")
-        if "stop" in group and (group["stop"] == "self").all():
+        if "stop" not in shown and "stop" in group and (group["stop"] == "self").all():
             rest.append("stop=self")
         place = [order(column, words[column]) for column in words]
         found.append((place, Line(words["attention"], " ".join(pad), " ".join(rest), group)))
