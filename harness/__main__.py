@@ -169,7 +169,7 @@ def _tell(points: Sequence, folders: Sequence[Path]) -> None:
             logged = any(folder.name == run and (folder / "log.txt").exists() for folder in begun)
             more = "; the whole story is in its log.txt" if logged and ended != "CORRUPT" else ""
             print(f"harness: {run} {ILL[ended]}: {reason}{more}", file=sys.stderr)
-    if len(points) == 1 and "CORRUPT" not in status.values:
+    if len(points) == 1 and not {"CORRUPT", "RUNNING"} & set(status):
         print("\n".join(filter(None, (summary.seen(rows), summary.loss(rows)))))
         print(summary.theory(points[0].task_name, points[0].task, rows))
 
@@ -235,7 +235,11 @@ def show(arguments: argparse.Namespace) -> int:
         raise Refusal(f"length={length}: show needs one length, an integer")
     if split not in SPLITS:
         raise unknown("split=", split, SPLITS)
+    if not settings:
+        raise Refusal("show: task=NAME or a run is needed")
     if "=" in settings[0]:
+        if "split" in named:
+            raise Refusal(f"split={split}: show task=NAME shows twins, of boundary; show RUN takes split=")
         (point,), folder = config.points(settings), None
     else:
         folders = {folder.name: folder for folder in store.runs(arguments.results)}

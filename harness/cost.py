@@ -4,6 +4,7 @@ A FLOP count is the matrix products that the plain form executes (a multiply-add
 own counter. Element-wise work is not counted. Everything is for one sequence.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -87,10 +88,10 @@ def answering(model: GPT, batch: Batch, written: int | None = None, own: bool = 
 def training_flops(model: GPT, batch: Batch) -> int:
     """One update: forward and backward over the whole batch, three times the forward."""
     size, labels = batch.labels.shape
+    made = _training_passes(model, batch)
     if model.mask == "encoder":
-        return 3 * sum(forward_flops(model, one, 1) for one in _training_passes(model, batch))
-    (made,) = _training_passes(model, batch)
-    return 3 * size * forward_flops(model, made, labels)
+        return 3 * sum(count * forward_flops(model, one, 1) for one, count in made.items())
+    return 3 * size * sum(forward_flops(model, one, labels) for one in made)
 
 
 def training_serial_steps(model: GPT, batch: Batch) -> int:
@@ -99,14 +100,14 @@ def training_serial_steps(model: GPT, batch: Batch) -> int:
     return max(mixer.serial_steps(o.tokens, o.prefix) for mixer in mixers for o in _training_passes(model, batch))
 
 
-def _training_passes(model: GPT, batch: Batch) -> list[Pass]:
-    """One for all sequences at once; with mask=encoder one for each sequence and position."""
+def _training_passes(model: GPT, batch: Batch) -> Counter[Pass]:
+    """One for all sequences at once; with mask=encoder one for each sequence and position, and how many are equal."""
     size, tokens = batch.read.shape
     if model.mask != "encoder":
-        return [Pass(tokens, None, batch.given if model.mask == "prefix" else 0)]
+        return Counter([Pass(tokens, None, batch.given if model.mask == "prefix" else 0)])
     at = batch.supervised
-    ends = list(range(tokens)[at]) * size if isinstance(at, slice) else at.flatten().tolist()
-    return [Pass(end + 1, None, end + 1) for end in ends]
+    ends = Counter(dict.fromkeys(range(tokens)[at], size) if isinstance(at, slice) else at.flatten().tolist())
+    return Counter({Pass(end + 1, None, end + 1): count for end, count in ends.items()})
 
 
 def _mean(total: int, rows: int) -> float:

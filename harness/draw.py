@@ -48,14 +48,14 @@ class Source:
     def loss_floor(self, lengths: tuple[int, ...]) -> float | None:
         """Nats per supervised token that no model can do without, where it is known: the entropy of what is drawn.
 
-        Only prompts are random, so only the objective *sequence* has one. It is exact at one length; with several it is
-        the floor of a model that is told the length, so a bound.
+        Only prompts are random, so only the objective *sequence* has one, and only where no answer is said in place of
+        a prompt's token. It is exact at one length; with several it is that of a model that knows the length: a bound.
         """
-        entropies = [self.task.entropy(length) for length in lengths]
-        if self.objective != "sequence" or self.dense or None in entropies:
+        entropies, batches = map(self.task.entropy, lengths), [self.batch(length, 2) for length in lengths]
+        nats = [(total, batch.labels.shape[1]) for total, batch in zip(entropies, batches, strict=True)]
+        if self.objective != "sequence" or batches[0].inside or any(total is None for total, _ in nats):
             return None
-        tokens = [self.batch(length, 2).labels.shape[1] for length in lengths]
-        return sum(nats / count for nats, count in zip(entropies, tokens, strict=True)) / len(lengths)
+        return sum(total / tokens for total, tokens in nats) / len(nats)
 
     def instances(self, split: str, length: int, size: int) -> Instance:
         """The items of a split; ``validation`` is half boundary, half broad, from a stream that no test item shares."""

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -47,8 +48,10 @@ def attempt(point: Experiment, root: Path, quiet: bool) -> bool:
     except (OSError, Refusal) as error:  # another process works on it, the disk is full, ...
         print(f"harness: {error}", file=sys.stderr)
         return False
-    except Exception:
-        return False  # its record has the reason and its log the traceback
+    except Exception as error:  # its record has the reason and its log the traceback, if it came so far
+        if not (folder(point, root) / "run.json").exists():
+            print(f"harness: {type(error).__name__}: {error}", file=sys.stderr)
+        return False
     return True
 
 
@@ -72,6 +75,7 @@ def _processes(points: Sequence[Experiment], root: Path, jobs: int) -> dict[Path
     """A process for each point, forked from a server that has imported torch once; one at a time for each folder."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["harness.experiment", "torch._dynamo"])  # the first optimizer imports the second
+    resource_tracker.ensure_running()  # it lets signals through as it starts, so it may not start where they are held
     folders = {point: folder(point, root) for point in points}
     ended, waiting, running = dict.fromkeys(folders.values(), True), list(points), {}
     try:

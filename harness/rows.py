@@ -42,7 +42,7 @@ def measure(experiment: Experiment, model: GPT, where: Path, asked: list[tuple[Q
         measures = asdict(score)
         items[store.item_key(facts)] = measures.pop("right")
         batch = source.items(question.split, question.length, experiment.evaluate.examples)
-        price = mean_cost(model, batch, measures.pop("scratch"), question.stop.own)
+        price = mean_cost(model, batch, measures.pop("scratch"), question.stop)
         rows.append(facts | measures | price | {"seconds": time.perf_counter() - began})
         store.save_scores(where, rows, COLUMNS, items)
 
@@ -52,10 +52,14 @@ def _source(experiment: Experiment) -> Source:
     return Source(experiment.task, experiment.scratchpad, experiment.seed, train.objective, train.dense)
 
 
-def mean_cost(model: GPT, batch: Batch, scratch: np.ndarray, own: bool) -> Json:
-    """The columns of ``Cost``, a mean over items, which differ where the model ends its scratchpad itself (``own``)."""
+def mean_cost(model: GPT, batch: Batch, scratch: np.ndarray, stop: Stop) -> Json:
+    """The columns of ``Cost``, a mean over items, which differ where the model ends its scratchpad itself.
+
+    An item that came to the limit did not: ANSWER was put in its mouth.
+    """
     written, counts = np.unique(scratch, return_counts=True)
-    costs = [asdict(cost.answering(model, batch, int(tokens), own)) for tokens in written]
+    own = [stop.own and tokens < stop.steps * batch.step for tokens in written]
+    costs = [asdict(cost.answering(model, batch, int(n), itself)) for n, itself in zip(written, own, strict=True)]
     return {name: plain(np.average([c[name] for c in costs], weights=counts)) for name in costs[0]}
 
 

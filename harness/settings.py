@@ -170,6 +170,10 @@ class Experiment:
         _require(not peeks, "train.objective", self.train.objective, seen)
         dense = f"{self.task_name} has no answer so far to supervise"
         _require(not self.train.dense or self.task.so_far(one.prompt) is not None, "train.dense", "true", dense)
+        alone = f"the answer so far stands where train.objective={self.train.objective} has the next token"
+        _require(not self.train.dense or self.train.objective == "answer", "train.dense", "true", alone)
+        ahead = "with mask=prefix an item has seen those after it, and no answer is one so far"
+        _require(not self.train.dense or self.mask != "prefix", "train.dense", "true", ahead)
         own = self.evaluate.stop == "self" and (inside or self.scratchpad.name == "filler")
         decoded = "answers are said inside the prompt" if inside else "filler is given"
         _require(not own, "evaluate.stop", self.evaluate.stop, f"{decoded}, nothing is decoded")

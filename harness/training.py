@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from itertools import chain
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Journal:
     norms: Tensor | None  # of each position's vector at the start, None where nothing is added
     done: train.Progress | None = None  # the update that the checkpoint was made after
     lengths: Counter[int] = field(default_factory=Counter)  # how many updates had problems of this length
+    flops: int = 0
     curve: list[Json] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)  # as if it had never been interrupted
 
@@ -55,8 +57,8 @@ def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | 
     settings = experiment.train
     source = Source(experiment.task, experiment.scratchpad, experiment.seed, settings.objective, settings.dense)
     optimizer = train.optimizer(model, settings)
+    scattered = model.mask == "encoder" and source.batch(settings.lengths[0], 2).inside  # no two updates cost the same
     validating = [Question("validation", length) for length in settings.lengths]
-    price = {n: cost.training_flops(model, source.batch(n, settings.batch)) for n in settings.lengths}
     journal = _resumed(found, model, optimizer) if found else Journal(_norms(experiment, model))
     again = [journal.done] if journal.done else []  # a checkpoint is made before anything that follows an update
     saved = time.perf_counter()
@@ -64,6 +66,13 @@ def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | 
     def draw(update: int) -> tuple[int, Batch]:
         length, batch = source.training(update, settings.lengths, settings.batch, settings.mix)
         return length, batch.to(experiment.device)
+
+    @cache
+    def of_length(length: int, update: int) -> int:
+        return cost.training_flops(model, source.batch(length, settings.batch, settings.mix, update))
+
+    def price(progress: train.Progress) -> int:
+        return of_length(progress.length, progress.update if scattered else 0)
 
     with tqdm(total=settings.updates, desc="train", unit=" updates", disable=quiet or None) as bar:
         for progress in chain(again, train.fit(model, optimizer, draw, settings, journal.done)):
@@ -74,14 +83,16 @@ def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | 
                 saved = time.perf_counter()
             signals.check()
             journal.lengths[progress.length] += 1
+            journal.flops += price(progress)
             row = asdict(progress)
             if due:
                 scores = evaluate(model, source, validating, settings.validate_examples)
                 row["validation"] = min(float(score.accuracy) for score in scores)
                 bar.set_postfix(loss=f"{progress.loss:.4f}", accuracy=f"{row['validation']:.3f}")
             if due or progress.update % LOGGED == 0:
-                flops = sum(price[length] * count for length, count in journal.lengths.items())
-                journal.curve.append(row | {"train_flops": flops, "seconds": time.perf_counter() - journal.began})
+                journal.curve.append(
+                    row | {"train_flops": journal.flops, "seconds": time.perf_counter() - journal.began}
+                )
             bar.update(progress.update - bar.n)
             if due and len(journal.passed) > 1 and min(journal.passed[-2:]) >= settings.stop_at:
                 break
@@ -91,7 +102,7 @@ def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | 
     losses = [row["loss"] for row in journal.curve[-1 - len(journal.curve) // 10 :]]  # one update alone is noise
     loss = {"loss": sum(losses) / len(losses), "loss_floor": source.loss_floor(settings.lengths)}
     last = {"update": progress.update} | loss
-    return last | {"train_flops": flops, "train_seconds": time.perf_counter() - journal.began}
+    return last | {"train_flops": journal.flops, "train_seconds": time.perf_counter() - journal.began}
 
 
 def _save(where: Path, progress: train.Progress, model: GPT, optimizer: Optimizer, journal: Journal) -> None:
@@ -99,7 +110,12 @@ def _save(where: Path, progress: train.Progress, model: GPT, optimizer: Optimize
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
     tensors |= {} if journal.norms is None else {"norms": journal.norms}
-    facts = {"done": asdict(progress), "lengths": journal.lengths, "seconds": time.perf_counter() - journal.began}
+    facts = {
+        "done": asdict(progress),
+        "lengths": journal.lengths,
+        "flops": journal.flops,
+        "seconds": time.perf_counter() - journal.began,
+    }
     store.save_checkpoint(where, progress.update, tensors, facts, store.to_csv(journal.curve, CURVE))
 
 
@@ -113,7 +129,9 @@ def _resumed(found: Checkpoint, model: GPT, optimizer: Optimizer) -> Journal:
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     facts, lengths = found.facts, Counter({int(length): count for length, count in found.facts["lengths"].items()})
     began = time.perf_counter() - facts["seconds"]
-    return Journal(found.tensors.get("norms"), train.Progress(**facts["done"]), lengths, found.curve, began)
+    return Journal(
+        found.tensors.get("norms"), train.Progress(**facts["done"]), lengths, facts["flops"], found.curve, began
+    )
 
 
 def _norms(experiment: Experiment, model: GPT) -> Tensor | None:

@@ -65,7 +65,8 @@ class Pairwise(Task):
         values, dim, norm, word = self.values, self.dim, self.norm, isinstance(self.alpha, str)
         _require(norm in NORMS, "norm", norm, f"{', '.join(NORMS)} exist")
         _require(self.tokens in ("item", "coordinate"), "tokens", self.tokens, "item and coordinate exist")
-        _require(dim >= 1, "dim", dim, "at least 1 is needed")
+        _require(1 <= dim <= 1024, "dim", dim, "1 to 1024 are possible")
+        _require(values <= 2**20, "values", values, "at most 1048576 are possible")
         _require(dim == 1 or norm != "abs", "dim", dim, "abs compares scalars, 1; linf, l2 and hamming compare vectors")
         _require(dim > 1 or norm != "hamming", "dim", dim, "at least 2 coordinates are needed for twins to exist")
         _require(values == 2 or norm != "hamming", "values", values, "hamming compares 0-1 vectors, 2 is needed")
@@ -81,7 +82,7 @@ class Pairwise(Task):
         if self.distinct:
             _require(norm != "l2", "distinct", True, "how many fit is not known in l2; abs, linf and hamming have it")
             _require(values**dim <= 2**62, "distinct", True, f"{size} are more than the 2**62 that can be told apart")
-        _require(self.shots == 0 or self.shots > 1, "shots", self.shots, "0, or 2 and more: one cannot tell alpha")
+        _require(self.shots == 0 or 2 <= self.shots <= 64, "shots", self.shots, "0, or 2 to 64: one cannot tell alpha")
         _require(word or not self.shots, "shots", self.shots, "examples tell alpha, so task.alpha=prompt is needed")
 
     @property

@@ -78,6 +78,8 @@ class Recall(Task):
                 f"task.symbols={self.symbols}: at least {2 * self.pairs + 2} are needed with task.pairs={self.pairs}; "
                 "half of them are the blank and the keys, half the values and one more for the twin"
             )
+        if self.symbols > 2**20:
+            raise ValueError(f"task.symbols={self.symbols}: at most 1048576 are possible")
         if not 0 < self.power <= 10:
             raise ValueError(
                 f"task.power={self.power}: above 0 and up to 10 is possible; 1 scatters the queries evenly"

@@ -1,5 +1,6 @@
 """Evaluation: an oracle scores exactly 1, a constant answer scores chance, and every measure says what it says."""
 
+from dataclasses import asdict
 from itertools import product
 
 import numpy as np
@@ -8,8 +9,10 @@ import torch
 from torch.nn import functional as F
 
 import tasks
+from harness import config, cost, rows
 from harness.draw import Source
 from harness.evaluate import AS_TRAINED, Question, Stop, answer, evaluate
+from harness.model import build
 from harness.scratchpad import Scratchpad
 from harness.sequence import encode, vocabulary
 from tasks.base import SPLITS, Instance
@@ -267,3 +270,16 @@ def test_the_dense_readout_is_scored_where_it_is_trained(task):
         (constant,) = evaluate(Constant(source, length), source, [Question("broad", length)], 300)
         share = (so_far == so_far.max()).sum(1) / (so_far >= 0).sum(1)
         assert np.isclose(constant.dense_accuracy, share.mean())
+
+
+def test_a_scratchpad_that_was_ended_at_the_limit_costs_what_a_forced_one_does():
+    (point,) = config.points(["task=parity", "scratchpad=full"])
+    model = build(point)
+    batch = Source(point.task, point.scratchpad, 0).items("broad", 4, 10)
+    stop, limit = Stop(16, own=True), 16
+    forced, itself = cost.answering(model, batch, limit), cost.answering(model, batch, limit, own=True)
+    assert itself.serial_steps == forced.serial_steps + 1
+    for scratch, expected in (([limit] * 10, forced), ([4] * 10, cost.answering(model, batch, 4, own=True))):
+        assert rows.mean_cost(model, batch, np.array(scratch), stop) == asdict(expected)
+    half = rows.mean_cost(model, batch, np.array([4] * 5 + [limit] * 5), stop)["serial_steps"]
+    assert half == (forced.serial_steps + cost.answering(model, batch, 4, own=True).serial_steps) / 2

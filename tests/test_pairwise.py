@@ -139,7 +139,7 @@ def test_every_tiny_prompt_is_right(problem, length):
 @pytest.mark.parametrize("problem", SETTINGS, ids=named)
 def test_settings_keep_the_laws(problem):
     for law, function in LAWS.items():
-        if "length" in signature(function).parameters and law != "no_shortcut_tells_twins_apart":  # for that see below
+        if "length" in signature(function).parameters and law != "no_shortcut_tells_twins_apart":  # see test_vectors.py
             verdict = check_law(law, problem, [2, min(5, problem.longest)])
             assert verdict.passed, f"{law}: {verdict.detail}"
 
@@ -228,7 +228,7 @@ def test_theory_is_that_of_the_norm():
     [
         ({"norm": "l3"}, "task.norm=l3: abs, linf, l2, hamming exist"),
         ({"tokens": "bits"}, "task.tokens=bits: item and coordinate exist"),
-        ({"norm": "l2", "dim": 0}, "task.dim=0: at least 1"),
+        ({"norm": "l2", "dim": 0}, "task.dim=0: 1 to 1024"),
         ({"dim": 2}, "task.dim=2: abs compares scalars"),
         ({"norm": "hamming", "values": 2}, "task.dim=1: at least 2 coordinates"),
         ({"norm": "hamming", "dim": 5}, "task.values=64: hamming compares 0-1 vectors"),
@@ -247,8 +247,8 @@ def test_theory_is_that_of_the_norm():
             {"norm": "linf", "dim": 11, "tokens": "coordinate", "distinct": True},
             r"task.distinct=True: 64\*\*11 vectors",
         ),
-        ({"alpha": "prompt", "shots": 1}, "task.shots=1: 0, or 2 and more"),
-        ({"alpha": "prompt", "shots": -1}, "task.shots=-1: 0, or 2 and more"),
+        ({"alpha": "prompt", "shots": 1}, "task.shots=1: 0, or 2 to 64"),
+        ({"alpha": "prompt", "shots": -1}, "task.shots=-1: 0, or 2 to 64"),
         ({"shots": 2}, "task.shots=2: examples tell alpha, so task.alpha=prompt is needed"),
     ],
     ids=str,

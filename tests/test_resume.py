@@ -458,6 +458,17 @@ def test_a_sweep_does_not_touch_the_run_of_another_process(tmp_path):
     assert [store.from_json(f / "run.json")["status"] for f in store.runs(tmp_path) if f != held] == ["DONE"]
 
 
+@pytest.mark.parametrize("seconds", [2.5, 3.5])
+def test_a_sweep_is_interrupted_without_a_traceback_while_its_server_starts(tmp_path, seconds):
+    line = [sys.executable, "-m", "harness", "-m", *SMALL, "seed=0,1", "--results", str(tmp_path)]
+    sweep = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(seconds)
+    os.killpg(sweep.pid, signal.SIGINT)
+    _, said = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130
+    assert "Traceback" not in said
+
+
 def test_points_of_one_run_are_run_one_after_the_other(tmp_path):
     line = ["-m", *SMALL, "evaluate.splits=[broad],[natural]", "seed=0,1", "launcher.jobs=4"]
     assert main([*line, "--results", str(tmp_path)]) == 0

@@ -24,8 +24,8 @@ class TopK(Softmax):
 
     def __init__(self, width, heads, k, rotate=unrotated):
         super().__init__(width, heads, rotate)
-        if k < 1:
-            raise ValueError(f"attention.k={k}: 1 or more is needed")
+        if not 1 <= k <= 2**30:
+            raise ValueError(f"attention.k={k}: 1 or more is needed, and at most 2^30")
         self.k = k
 
     def weigh(self, q, k, v, prefix):

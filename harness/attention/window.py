@@ -45,10 +45,12 @@ class Window(Attention):
 
     def __init__(self, width, heads, window, sinks, rotate=unrotated):
         super().__init__(width, heads, rotate)
-        if window < 1:
-            raise ValueError(f"attention.window={window}: 1 or more is needed, a token reaches itself")
-        if sinks < 0:
-            raise ValueError(f"attention.sinks={sinks}: 0 or more is needed")
+        if not 1 <= window <= 2**30:
+            raise ValueError(
+                f"attention.window={window}: 1 or more is needed, a token reaches itself, and at most 2^30"
+            )
+        if not 0 <= sinks <= 2**30:
+            raise ValueError(f"attention.sinks={sinks}: 0 or more is needed, and at most 2^30")
         self.window, self.sinks = window, sinks
 
     def mix(self, q, k, v, state, prefix):

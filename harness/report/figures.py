@@ -122,6 +122,7 @@ def cost_against_length(rows: pd.DataFrame, allow_mixed: bool = False) -> Figure
     if not allow_mixed:
         check_versions(rows)
     data = scored(rows, as_trained=True)
+    data = data[data["split"] != "validation"] if (data["split"] != "validation").any() else data
     data = data.assign(flops=data["prompt_flops"] + data["decode_flops"])
     drawn = lines(data)
     looks = style.looks(drawn)

@@ -75,7 +75,8 @@ def scored(rows: pd.DataFrame, as_trained: bool = False) -> pd.DataFrame:
 def at_trained_steps(rows: pd.DataFrame) -> pd.DataFrame:
     """The scores at the trained number of steps; of a run that has none, those where the model stopped itself."""
     budget = rows[(rows["stop"] != "self") & (rows["steps"] == rows["steps_trained"])]
-    return rows[rows.index.isin(budget.index) | ((rows["stop"] == "self") & ~rows["run"].isin(budget["run"]))]
+    asked = budget.loc[budget["split"] != "validation", "run"]
+    return rows[rows.index.isin(budget.index) | ((rows["stop"] == "self") & ~rows["run"].isin(asked))]
 
 
 def casualties(rows: pd.DataFrame) -> str:
