@@ -460,7 +460,17 @@ def test_a_sweep_does_not_touch_the_run_of_another_process(tmp_path):
 
 @pytest.mark.parametrize("seconds", [2.5, 3.5])
 def test_a_sweep_is_interrupted_without_a_traceback_while_its_server_starts(tmp_path, seconds):
-    line = [sys.executable, "-m", "harness", "-m", *SMALL, "seed=0,1", "--results", str(tmp_path)]
+    line = [
+        sys.executable,
+        "-m",
+        "harness",
+        "-m",
+        *SMALL,
+        "train.updates=100000",
+        "seed=0,1",
+        "--results",
+        str(tmp_path),
+    ]
     sweep = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
     time.sleep(seconds)
     os.killpg(sweep.pid, signal.SIGINT)
