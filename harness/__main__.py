@@ -119,7 +119,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         parser.add_argument("settings", nargs="+", metavar="RUN|key=value", help="a run's folder name, or settings")
         parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
     elif verb == "list":
-        shelves = "tasks|traces|attention|scratchpads"
+        shelves = "tasks|traces|attention|positions|scratchpads"
         parser.add_argument("shelf", nargs="?", metavar=shelves, help="default: everything")
     elif verb == "check":
         what = "task=NAME and attention=NAME, with settings"
@@ -261,7 +261,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def list_(arguments: argparse.Namespace) -> int:
-    """List the tasks with what theory knows of them, the traces, the attention variants, the scratchpads."""
+    """List the tasks with what theory knows of them, the traces, attention variants, positions and scratchpads."""
     from harness.catalogue import SHELVES, shelf
 
     if arguments.shelf is not None and arguments.shelf not in SHELVES:

@@ -1,4 +1,4 @@
-"""What there is: tasks, traces, variants, scratchpads, with what is known of each."""
+"""What there is: tasks, traces, variants, positions, scratchpads, with what is known of each."""
 
 import sys
 from collections.abc import Sequence
@@ -6,12 +6,14 @@ from types import ModuleType
 
 import tasks
 
-SHELVES = ("tasks", "traces", "attention", "scratchpads")
+SHELVES = ("tasks", "traces", "attention", "positions", "scratchpads")
 
 
 def shelf(name: str) -> str:
     """One part of the catalogue as text; ``name`` is one of ``SHELVES``."""
-    return {"tasks": _tasks, "traces": _traces, "attention": _attention, "scratchpads": _scratchpads}[name]()
+    if name in ("positions", "scratchpads"):
+        return _choices(name.removesuffix("s"))
+    return {"tasks": _tasks, "traces": _traces, "attention": _attention}[name]()
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
@@ -59,12 +61,13 @@ def _growth(values: Sequence[int]) -> str:
     return f"{values[0]} at n = 1024, " + (f"+{slope} a token" if slope else "constant")
 
 
-def _scratchpads() -> str:
+def _choices(group: str) -> str:
+    """The entries of a folder of ``conf/``, each with the first line of its yaml."""
     from harness.config import CONF, choices
 
-    lines = [["scratchpad", "what is written"]]
-    for name in choices("scratchpad"):
-        lines.append([name, (CONF / "scratchpad" / f"{name}.yaml").read_text().splitlines()[0].removeprefix("# ")])
+    lines = [[group, ""]]
+    for name in choices(group):
+        lines.append([name, (CONF / group / f"{name}.yaml").read_text().splitlines()[0].removeprefix("# ")])
     return aligned(lines)
 
 

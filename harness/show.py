@@ -29,7 +29,8 @@ def instance(experiment: Experiment, length: int) -> Iterator[str]:
         yield f"  {''.join(f'{w:>5}' for w in words)}" + ("" if pair.at is not None else f"   -> {_words(task, said)}")
     for name, trace in task.traces.items():
         yield ""
-        yield f"{name}: {trace.law} steps of {trace.width} tokens, {trace.count(length)} at length {length}"
+        tokens = f"{trace.width} token" + ("s" if trace.width > 1 else "")
+        yield f"{name}: {trace.law} steps of {tokens}, {trace.count(length)} at length {length}"
         both = trace.steps(pair.prompt)
         for index, (one, other) in enumerate(zip(both[0], both[1], strict=True), start=1):
             yield f"  {index:>4}  {_words(task, one):<20} {_words(task, other)}"
