@@ -18,7 +18,9 @@ def table(rows: pd.DataFrame) -> str:
     data = data.assign(stopped=list(map(_stopped, data["stop"], data["steps"], data["steps_trained"])))
     splits = list(dict.fromkeys(data["split"]))
     lines = [["length", *splits, "chance", "majority (natural)"]]
-    for (length, stopped), group in data.groupby(["length", "stopped"]):
+    for (length, stopped), group in data.sort_values(["length", "stop", "steps"]).groupby(
+        ["length", "stopped"], sort=False
+    ):
         cells = group.set_index("split")
         beyond = "" if cells["in_range"].iloc[0] else " beyond the trained range"
         natural = cells.loc["natural", "majority"] if "natural" in cells.index else float("nan")
