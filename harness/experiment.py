@@ -32,6 +32,8 @@ def check(experiment: Experiment, root: Path) -> None:
         build(experiment)
     where = folder(experiment, root)
     record = _record(where)
+    if "init_from" in record:
+        _hold_origin(record["init_from"], where, root)
     if "update" in record or record.get("status") == "DIVERGED":
         return
     if not store.has_checkpoint(where):
@@ -124,6 +126,14 @@ def _first(experiment: Experiment, root: Path) -> tuple[Path, Json] | None:
         if ours.get(key) != its.get(key):
             raise Refusal(f"train.init_from={name}: it has {key}={its.get(key)}, not {ours.get(key)}")
     return there[name], record
+
+
+def _hold_origin(began: Json, where: Path, root: Path) -> None:
+    """Raise Refusal if the run that this one began from has other weights by now; it may be gone."""
+    found = store.load_checkpoint(store.run_folder(root, began["run"]))
+    if found is not None and found.sha256 != began["sha256"]:
+        again = f"it has been trained again and has other weights now; delete {where} to start from them"
+        raise Refusal(f"train.init_from={began['run']}: {again}")
 
 
 def _shape(experiment: Experiment) -> Json:

@@ -673,6 +673,23 @@ def test_a_run_starts_from_the_last_weights_of_another_and_resumes_without_it(pa
     assert again["init_from"] == record["init_from"]
 
 
+def test_a_run_does_not_pass_for_one_that_began_from_other_weights(parent, tmp_path, capsys):
+    root, first = parent
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    line = [*STOPPING, f"train.init_from={first.name}", "train.updates=10", "--results", str(tmp_path)]
+    assert main(line) == 0
+    there = tmp_path / "runs" / first.name
+    found = store.load_checkpoint(there)
+    tensors = {name: tensor + 1 for name, tensor in found.tensors.items()}
+    shutil.rmtree(there / "checkpoint")
+    store.save_checkpoint(there, found.facts["update"], tensors, found.facts, "")
+    before = contents(tmp_path)
+    capsys.readouterr()
+    assert main(line) == 2
+    assert f"train.init_from={first.name}: it has been trained again" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
