@@ -55,6 +55,11 @@ def passes(mask: str, given: int, count: int, forced: Collection[int]) -> list[P
     return made
 
 
+def scattered(model: GPT, batch: Batch) -> bool:
+    """Whether problems of one length differ in price: each answer has a pass of its own, at a place of its own."""
+    return model.mask == "encoder" and batch.inside
+
+
 def answering(model: GPT, batch: Batch, written: int | None = None, own: bool = False) -> Cost:
     """What one problem of this batch costs when the model is evaluated on it, the mean where problems differ.
 
@@ -63,11 +68,10 @@ def answering(model: GPT, batch: Batch, written: int | None = None, own: bool = 
     """
     mixers, answer = [block.mixer for block in model.blocks], batch.answer.shape[1]
     if not batch.inside:
-        written = batch.scratch if written is None else written
-        made = passes(model.mask, batch.given, written + 1 + answer, () if own else {written})
+        made = passes(model.mask, batch.given, batch.count(written), () if own else batch.forced(written))
         flops = [forward_flops(model, one, 1) for one in made]
-        read, rows = batch.given + written + answer, 1
-    elif model.mask == "encoder":
+        read, rows = batch.given + batch.count(written) - 1, 1
+    elif scattered(model, batch):
         made = [Pass(last + 1, None, last + 1) for last in batch.said.flatten().tolist()]
         flops = [sum(forward_flops(model, one, 1) for one in made)]
         read, rows = batch.given, len(batch.said)

@@ -9,6 +9,7 @@ from harness import signals
 from harness.scratchpad import Scratchpad
 from harness.seeding import rng
 from harness.sequence import Batch, encode
+from harness.settings import Experiment
 from tasks.base import Instance, Task
 
 BLOCK = 250  # test items drawn at once, and decoded at once
@@ -27,14 +28,16 @@ class Source:
     objective: str = "answer"  # of the training batches
     dense: bool = False  # likewise
 
-    def training(self, update: int, lengths: tuple[int, ...], size: int, mix: float) -> tuple[int, Batch]:
-        """The length and the batch of one update."""
-        length = self.length(update, lengths)
-        return length, self.batch(length, size, mix, update)
+    @classmethod
+    def of(cls, experiment: Experiment) -> "Source":
+        """The problems of a run."""
+        train = experiment.train
+        return cls(experiment.task, experiment.scratchpad, experiment.seed, train.objective, train.dense)
 
-    def length(self, update: int, lengths: tuple[int, ...]) -> int:
-        """The length that an update has: each equally often."""
-        return int(rng(self.seed, "train/length", update).choice(lengths))
+    def training(self, update: int, lengths: tuple[int, ...], size: int, mix: float) -> tuple[int, Batch]:
+        """The length of one update, each equally often, and its batch."""
+        length = int(rng(self.seed, "train/length", update).choice(lengths))
+        return length, self.batch(length, size, mix, update)
 
     def batch(self, length: int, size: int, mix: float = 0.5, update: int = 0) -> Batch:
         """A training batch of this length: a share ``mix`` of boundary twins, the rest broad."""
@@ -51,11 +54,13 @@ class Source:
         Only prompts are random, so only the objective *sequence* has one, and only where no answer is said in place of
         a prompt's token. It is exact at one length; with several it is that of a model that knows the length: a bound.
         """
-        entropies, batches = map(self.task.entropy, lengths), [self.batch(length, 2) for length in lengths]
-        nats = [(total, batch.labels.shape[1]) for total, batch in zip(entropies, batches, strict=True)]
-        if self.objective != "sequence" or batches[0].inside or any(total is None for total, _ in nats):
+        if self.objective != "sequence":
             return None
-        return sum(total / tokens for total, tokens in nats) / len(nats)
+        entropies, batches = [self.task.entropy(length) for length in lengths], [self.batch(n, 2) for n in lengths]
+        if None in entropies or batches[0].inside:
+            return None
+        tokens = [batch.labels.shape[1] for batch in batches]
+        return sum(nats / count for nats, count in zip(entropies, tokens, strict=True)) / len(lengths)
 
     def instances(self, split: str, length: int, size: int) -> Instance:
         """The items of a split; ``validation`` is half boundary, half broad, from a stream that no test item shares."""

@@ -86,7 +86,7 @@ def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED) -> Answers:
         said = forced = model.read(batch.prompt, given, batch.said).argmax(-1)
     else:
         end = {"until": batch.mark, "after": tokens} if stop.own else {}
-        written = model.generate(batch.prompt, limit + 1 + tokens, {limit: batch.mark}, **end)
+        written = model.generate(batch.prompt, batch.count(limit), batch.forced(limit), **end)
         scratch = (written == batch.mark).int().argmax(1) if stop.own else torch.full((size,), limit)
         scratch = scratch.to(written)
         said = written.gather(1, scratch[:, None] + 1 + torch.arange(tokens).to(written))

@@ -35,21 +35,18 @@ def missing(experiment: Experiment, model: GPT, where: Path, record: Json) -> li
 def measure(experiment: Experiment, model: GPT, where: Path, asked: list[tuple[Question, Json]], quiet: bool) -> None:
     """Answer the questions, each row saved as soon as it is known."""
     rows, items = store.load_scores(where)
-    source = _source(experiment)
+    source = Source.of(experiment)
     for question, facts in tqdm(asked, desc="evaluate", unit=" rows", disable=quiet or None):
         began = time.perf_counter()
         (score,) = evaluate(model, source, [question], experiment.evaluate.examples)
         measures = asdict(score)
         items[store.item_key(facts)] = measures.pop("right")
-        batch = source.items(question.split, question.length, experiment.evaluate.examples)
+        batch = source.batch(question.length, 2)
+        if cost.scattered(model, batch):
+            batch = source.items(question.split, question.length, experiment.evaluate.examples)
         price = mean_cost(model, batch, measures.pop("scratch"), question.stop)
         rows.append(facts | measures | price | {"seconds": time.perf_counter() - began})
         store.save_scores(where, rows, COLUMNS, items)
-
-
-def _source(experiment: Experiment) -> Source:
-    train = experiment.train
-    return Source(experiment.task, experiment.scratchpad, experiment.seed, train.objective, train.dense)
 
 
 def mean_cost(model: GPT, batch: Batch, scratch: np.ndarray, stop: Stop) -> Json:
@@ -104,5 +101,5 @@ def _facts(experiment: Experiment, model: GPT, record: Json, question: Question)
         "stop": "self" if stop.own else "budget",
         "examples": experiment.evaluate.examples,
         "train_flops": record["train_flops"],
-        "train_serial_steps": cost.training_serial_steps(model, _source(experiment).batch(length, 2)),
+        "train_serial_steps": cost.training_serial_steps(model, Source.of(experiment).batch(length, 2)),
     }

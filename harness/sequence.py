@@ -71,19 +71,18 @@ class Batch:
         return not isinstance(self.said, slice)
 
     @property
-    def count(self) -> int:
-        """Tokens from what is given to the end of the answer."""
-        return 0 if self.inside else self.scratch + 1 + self.answer.shape[1]
-
-    @property
     def mark(self) -> int:
         """The token ANSWER."""
         return int(self.tokens[0, self.given + self.scratch])
 
-    @property
-    def forced(self) -> dict[int, int]:
-        """Which of the written tokens are not the model's choice: ANSWER after the scratchpad. Offset -> token."""
-        return {} if self.inside else {self.scratch: self.mark}
+    def count(self, scratch: int | None = None) -> int:
+        """Tokens from what is given to the end of the answer, with so many scratch tokens (None: as were trained)."""
+        scratch = self.scratch if scratch is None else scratch
+        return 0 if self.inside else scratch + 1 + self.answer.shape[1]
+
+    def forced(self, scratch: int | None = None) -> dict[int, int]:
+        """Which of these are not the model's choice: ANSWER after the scratch tokens. Offset -> token."""
+        return {} if self.inside else {self.scratch if scratch is None else scratch: self.mark}
 
     @property
     def read(self) -> Tensor:

@@ -18,7 +18,7 @@ from tasks.base import Task
 def instance(experiment: Experiment, length: int) -> Iterator[str]:
     """A boundary instance with its twin, and every trace of both, in lines."""
     task = experiment.task
-    pair = Source(task, experiment.scratchpad, experiment.seed).instances("boundary", length, 2)
+    pair = Source.of(experiment).instances("boundary", length, 2)
     yield f"{experiment.task_name}, length {length}: a boundary instance and its twin, the edit in brackets"
     edited = pair.prompt[0] != pair.prompt[1]
     for row, (prompt, said) in enumerate(zip(pair.prompt, pair.answer, strict=True)):
@@ -46,7 +46,7 @@ def written(folder: Path, experiment: Experiment, length: int, split: str) -> It
         raise ValueError(f"{folder.name} has status {record['status']} and no model: {why}")
     model = build(experiment)
     model.load_state_dict(weights(folder, record))
-    source = Source(experiment.task, experiment.scratchpad, experiment.seed)
+    source = Source.of(experiment)
     batch = source.items(split, length, BLOCK)
     answers = answer(model, batch)  # as many steps as were trained
     wrong = np.flatnonzero(~answers.right_tokens.all(1))

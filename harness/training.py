@@ -55,9 +55,8 @@ def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | 
     Interrupted once there is a checkpoint of the last update.
     """
     settings = experiment.train
-    source = Source(experiment.task, experiment.scratchpad, experiment.seed, settings.objective, settings.dense)
-    optimizer = train.optimizer(model, settings)
-    scattered = model.mask == "encoder" and source.batch(settings.lengths[0], 2).inside  # no two updates cost the same
+    source, optimizer = Source.of(experiment), train.optimizer(model, settings)
+    scattered = cost.scattered(model, source.batch(settings.lengths[0], 2))
     validating = [Question("validation", length) for length in settings.lengths]
     journal = _resumed(found, model, optimizer) if found else Journal(_norms(experiment, model))
     again = [journal.done] if journal.done else []  # a checkpoint is made before anything that follows an update

@@ -82,13 +82,13 @@ def pads(task):
     return [pad.canonical(task) for pad in PADS if pad is NONE or (one.at is None and (task.traces or pad is FILLER))]
 
 
-def hidden(task):
-    """Two lengths at which the task can be asked."""
+def lengths(task):
+    """Two at which the task can be asked."""
     return task.shortest + 2, task.shortest + 7
 
 
 def test_an_oracle_scores_exactly_one(task, pads):
-    for pad, length in product(pads, hidden(task)):
+    for pad, length in product(pads, lengths(task)):
         source = Source(task, pad, seed=3)
         for score in scores(source, length):
             assert score.accuracy == score.teacher_forced == score.token_accuracy == 1.0

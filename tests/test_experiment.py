@@ -16,8 +16,9 @@ import yaml
 from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 
-from harness import config, experiment, identity, launch, store, train, training
+from harness import config, cost, experiment, identity, launch, store, train, training
 from harness.draw import Source
+from harness.model import build
 from harness.rows import COLUMNS
 from harness.settings import Experiment
 
@@ -315,3 +316,15 @@ def test_the_loop_is_golden():
 GOLDEN = [2.7141420404021153, 2.698991790940034, 2.666830892842303]  # loss in nats
 GOLDEN += [1.7244976050765382, 1.6826796089813651, 1.4517588422586072]  # gradient norm
 GOLDEN += [131.74071032583024]  # sum of the absolute weights
+
+
+def test_training_is_charged_for_the_passes_of_its_own_batches(tmp_path):
+    line = ["task=recall", "task.pairs=2", "task.symbols=16", "mask=encoder", "train.lengths=[16,24]", "train.batch=4"]
+    line += ["train.updates=5", "train.warmup=1", "train.validate_examples=4", "evaluate.lengths=[8]", "model.width=8"]
+    (point,) = config.points([*line, "model.heads=1", "model.layers=1", "evaluate.examples=4"])
+    record = store.from_json(experiment.run(point, tmp_path, quiet=True) / "run.json")
+    source, model = Source.of(point), build(point)
+    drawn = [source.training(update, point.train.lengths, 4, point.train.mix)[1] for update in range(1, 6)]
+    prices = [cost.training_flops(model, batch) for batch in drawn]
+    assert len(set(prices)) > 2, "no two batches ask at the same places"
+    assert record["train_flops"] == sum(prices)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from harness import cost
+from harness import cost, settings
 from harness.attention import MASKS
 from harness.attention.check import count_flops
 from harness.attention.linear import Linear
@@ -202,13 +202,13 @@ def test_generate_leaves_alone_whoever_said_the_word_and_ends_when_all_have(mask
 def test_answering_costs_what_torch_counts(variant, mask, scratchpad, length):
     model, batch = gpt(variant, mask=mask).requires_grad_(False), problems(scratchpad, length)
     stated = cost.answering(model, batch)
-    answered, _ = count_flops(model.generate, batch.prompt, batch.count, batch.forced)
+    answered, _ = count_flops(model.generate, batch.prompt, batch.count(), batch.forced())
     assert answered == BATCH * (stated.prompt_flops + stated.decode_flops)
-    first = cost.passes(mask, batch.given, batch.count, batch.forced)[0]
-    prompt, _ = count_flops(model.generate, batch.prompt, 1 + first.tokens - batch.given, batch.forced)
+    first = cost.passes(mask, batch.given, batch.count(), batch.forced())[0]
+    prompt, _ = count_flops(model.generate, batch.prompt, 1 + first.tokens - batch.given, batch.forced())
     assert prompt == BATCH * stated.prompt_flops
     if mask != "encoder":
-        _, state = model(batch.tokens[:, : batch.given + batch.count - 1], model.empty(BATCH))
+        _, state = model(batch.tokens[:, : batch.given + batch.count() - 1], model.empty(BATCH))
         carried = [tensor for layer in state for tensor in layer[1:]]
         assert BATCH * stated.state_bytes == sum(tensor.nbytes for tensor in carried)
     else:
@@ -268,7 +268,7 @@ def test_answering_takes_a_serial_step_for_each_pass_and_chunk():
 @pytest.mark.parametrize("scratchpad", ["none", "filler", "full"])
 def test_answering_with_softmax_scores_every_pair_once(scratchpad):
     batch = problems(scratchpad, 9)
-    tokens = batch.given + batch.count - 1
+    tokens = batch.given + batch.count() - 1
     assert cost.answering(gpt(Softmax), batch).scored_pairs == LAYERS * HEADS * tokens * (tokens + 1) // 2
 
 
@@ -342,3 +342,7 @@ def test_a_sequence_longer_than_the_context_is_refused(variant):
     model.generate(some(CONTEXT - 2), 3)  # the last token said is not read
     with pytest.raises(ValueError, match=f"model.context={CONTEXT}: a sequence of {CONTEXT + 1} tokens"):
         model.generate(some(CONTEXT - 2), 4)
+
+
+def test_the_masks_of_settings_are_those_of_the_maps():
+    assert settings.MASKS == MASKS  # twice, since settings know no torch and maps nothing of the house

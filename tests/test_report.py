@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 
 from harness.report import compare, figures, stats
 from harness.report import select as select_room
-from harness.report.select import check_versions, lines, select, varying
+from harness.report.select import at_trained_steps, check_versions, lines, select, varying
 from harness.report.stats import over_seeds, t_interval, wilson
 
 LENGTHS = (4, 8, 16, 32, 64, 128)
@@ -393,3 +393,16 @@ def test_tables_are_aligned_and_fit_a_terminal():
     assert max(map(len, plain.splitlines())) <= 140
     assert plain.count("attention") == 2  # a second block begins with the same columns
     assert "-" in compare.markdown(compare.table(rows(runs("gru", status="DIVERGED"))))
+
+
+def test_a_run_that_only_stopped_itself_is_drawn_and_compared_though_its_validation_did_not():
+    data = rows(runs(scratchpad="full", seeds=1))
+    own = data[data["split"] != "validation"].assign(stop="self")
+    checked = data[(data["split"] == "boundary") & (data["length"] == 4)].assign(split="validation", stop="budget")
+    for lengths, found in (
+        (sorted(set(own["length"])), pd.concat([own, checked], ignore_index=True)),
+        ([4], pd.concat([own, checked.assign(split="boundary")], ignore_index=True)),  # a budget that was asked for
+    ):
+        drawn = at_trained_steps(found)
+        assert sorted(set(drawn.loc[drawn["split"] != "validation", "length"])) == lengths
+    figures.cost_against_length(pd.concat([own, checked], ignore_index=True))

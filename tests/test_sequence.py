@@ -86,7 +86,7 @@ def test_what_is_given_is_never_supervised_and_everything_after_is(after, batch)
 
 def test_answers_inside_the_prompt_are_supervised_where_they_are_said(inside, task, instance, length):
     batch = encode(task, NONE, instance, length)
-    assert (batch.given, batch.count, batch.forced) == (1 + instance.prompt.shape[1], 0, {})
+    assert (batch.given, batch.count(), batch.forced()) == (1 + instance.prompt.shape[1], 0, {})
     assert torch.equal(
         batch.tokens.gather(1, batch.said), torch.from_numpy(np.take_along_axis(instance.prompt, instance.at, 1))
     )
@@ -139,8 +139,8 @@ def test_think_and_answer_stand_there_at_0_steps(after, task, instance, length):
 def test_written_is_what_the_model_must_say_and_answer_is_put_in_its_mouth(after, task, batch):
     said = batch.targets[batch.targets != IGNORE].reshape(B, -1)
     assert torch.equal(batch.written, said[:, :-1])  # all but END
-    assert batch.written.shape == (B, batch.count)
-    assert batch.forced == {batch.scratch: marks(task).answer}
+    assert batch.written.shape == (B, batch.count())
+    assert batch.forced() == {batch.scratch: marks(task).answer}
     assert (batch.written == marks(task).answer).nonzero()[:, 1].tolist() == [batch.scratch] * B
 
 
@@ -370,3 +370,14 @@ def test_every_update_has_one_length_and_all_equally_often(task):
     drawn = [source.training(update, lengths, 1, 0.5)[0] for update in range(1, 801)]
     counts = np.array([drawn.count(length) for length in lengths])
     assert (abs(counts - 200) < 5 * (800 * 1 / 4 * 3 / 4) ** 0.5).all()
+
+
+def test_the_loss_floor_is_the_entropy_for_each_supervised_token_where_only_prompts_are_random(task, length):
+    sequence, entropy = Source(task, NONE, 3, "sequence"), task.entropy(length)
+    known = entropy is not None and not sequence.batch(length, 2).inside  # there an answer takes a token's place
+    floor = sequence.loss_floor((length,))
+    assert (floor is not None) == known
+    if known:
+        assert floor == entropy / sequence.batch(length, 2).labels.shape[1]
+        assert sequence.loss_floor((length, length)) == pytest.approx(floor)
+    assert Source(task, NONE, 3).loss_floor((length,)) is None
