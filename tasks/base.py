@@ -16,6 +16,12 @@ Ints = npt.NDArray[np.int64]
 SPLITS = ("boundary", "broad", "natural")
 
 
+def require(good: bool, name: str, given: object, allowed: str) -> None:
+    """Raise ValueError unless a task's setting is ``good``: what was given, what is allowed."""
+    if not good:
+        raise ValueError(f"task.{name}={given}: {allowed}")
+
+
 @dataclass(frozen=True)
 class Instance:
     """``B`` problems of one length. Every token is an int64 in ``[0, task.vocab)``."""
@@ -56,15 +62,16 @@ class Theory:
 class Trace:
     """A named algorithm, written down as a sequence of ``S = count(length)`` steps of ``width`` tokens each.
 
-    The algorithm is given twice: ``steps`` computes the whole record at once, ``next`` is its local rule.
-    A law holds the two equal. ``read`` is the answer that a complete record contains.
+    The algorithm is given twice: ``steps`` computes the whole record at once, ``next`` is its local rule: one more
+    step, from the prompt and the steps that are written. A law holds the two equal. ``read`` is the answer that a
+    complete record contains.
     """
 
     width: int  # W
     law: str  # the step law in words of n, e.g. "n(n-1)/2"
     count: Callable[[int], int]  # length -> S
     steps: Callable[[Ints], Ints]  # (B, P) -> (B, S, W)
-    next: Callable[[Ints, Ints | None, int], Ints]  # (B, P), step before (B, W) or None, its index -> (B, W)
+    next: Callable[[Ints, Ints], Ints]  # (B, P), the i steps so far (B, i, W) -> step i (B, W)
     read: Callable[[Ints], Ints]  # (B, S, W) -> (B, A)
 
 
@@ -119,6 +126,21 @@ class Task(ABC):
     @abstractmethod
     def prompts(self, length: int) -> Ints:
         """(N, P): every prompt of this length, each once. Only called at the ``tiny`` size."""
+
+    @classmethod
+    def variations(cls) -> tuple["Task", ...]:
+        """Other settings that make another problem of it: the laws are held against them and the catalogue shows them.
+
+        They come after the defaults, which need not be named.
+        """
+        return ()
+
+    def refuse(self, length: int, split: str) -> None:
+        """Raise ValueError for a split that does not exist, and for a length that ``sample`` does not accept."""
+        if split not in SPLITS:
+            raise ValueError(f"split={split}: {', '.join(SPLITS)} exist")
+        if not self.shortest <= length <= self.longest:
+            raise ValueError(f"length={length}: {self.shortest} to {self.longest} are possible with these settings")
 
     def so_far(self, prompt: Ints) -> Ints | None:
         """(B, P): the answer to what has been read up to each prompt token, -1 where there is none to give.

@@ -210,7 +210,7 @@ def law_twins_differ_by_the_smallest_edit(task: Task, length: int) -> None:
 def law_traces_lead_to_the_answer(task: Task, length: int) -> None:
     """A trace is (B, count, width) tokens, ``read`` finds the answer in it, and up to 3,000 steps ``next`` rebuilds it.
 
-    ``next`` sees the prompt, the step before and its index: what it rebuilds depends on nothing else.
+    ``next`` sees the prompt and the steps before: what it rebuilds depends on nothing else.
     """
     for split, (name, trace) in product(SPLITS, task.traces.items()):
         instance = draw(task, length, split, FEW)
@@ -307,11 +307,9 @@ def _hold_trace(name: str, trace: Trace, task: Task, instance: Instance, length:
     _hold_tokens(f"the trace {name}", steps, task)
     wrong = (trace.read(steps) != instance.answer).any(axis=1)
     assert not wrong.any(), f"the trace {name} reads a wrong answer on {instance.prompt[wrong][:1].tolist()}"
-    step = None
     for index in range(trace.count(length) if trace.count(length) <= SLOW else 0):
-        step = trace.next(instance.prompt, step, index)
-        same = np.array_equal(step, steps[:, index])
-        assert same, f"the trace {name}: next does not give step {index} of {trace.count(length)} from the step before"
+        same = np.array_equal(trace.next(instance.prompt, steps[:, :index]), steps[:, index])
+        assert same, f"the trace {name}: next does not give step {index} of {trace.count(length)} from those before"
 
 
 LAWS: Mapping[str, Callable] = {name[4:]: law for name, law in list(globals().items()) if name.startswith("law_")}

@@ -33,7 +33,7 @@ from itertools import product
 
 import numpy as np
 
-from tasks.base import Instance, Ints, Task, Theory, Trace
+from tasks.base import Instance, Ints, Task, Theory, Trace, require
 from tasks.vectors import Alpha, Ball, Box, Comparison, Cube, Norm, Tokens
 
 NORMS: Mapping[str, type[Norm]] = {"abs": Box, "linf": Box, "l2": Ball, "hamming": Cube}
@@ -63,27 +63,27 @@ class Pairwise(Task):
 
     def __post_init__(self):
         values, dim, norm, word = self.values, self.dim, self.norm, isinstance(self.alpha, str)
-        _require(norm in NORMS, "norm", norm, f"{', '.join(NORMS)} exist")
-        _require(self.tokens in ("item", "coordinate"), "tokens", self.tokens, "item and coordinate exist")
-        _require(1 <= dim <= 1024, "dim", dim, "1 to 1024 are possible")
-        _require(values <= 2**20, "values", values, "at most 1048576 are possible")
-        _require(dim == 1 or norm != "abs", "dim", dim, "abs compares scalars, 1; linf, l2 and hamming compare vectors")
-        _require(dim > 1 or norm != "hamming", "dim", dim, "at least 2 coordinates are needed for twins to exist")
-        _require(values == 2 or norm != "hamming", "values", values, "hamming compares 0-1 vectors, 2 is needed")
+        require(norm in NORMS, "norm", norm, f"{', '.join(NORMS)} exist")
+        require(self.tokens in ("item", "coordinate"), "tokens", self.tokens, "item and coordinate exist")
+        require(1 <= dim <= 1024, "dim", dim, "1 to 1024 are possible")
+        require(values <= 2**20, "values", values, "at most 1048576 are possible")
+        require(dim == 1 or norm != "abs", "dim", dim, "abs compares scalars, 1; linf, l2 and hamming compare vectors")
+        require(dim > 1 or norm != "hamming", "dim", dim, "at least 2 coordinates are needed for twins to exist")
+        require(values == 2 or norm != "hamming", "values", values, "hamming compares 0-1 vectors, 2 is needed")
         least = 2 if norm == "hamming" or (norm == "l2" and dim > 3) else 3
-        _require(values >= least, "values", values, f"at least {least} values are needed for twins to exist")
+        require(values >= least, "values", values, f"at least {least} values are needed for twins to exist")
         size, few = f"{values}**{dim} vectors", self.tokens == "coordinate" or values**dim <= MOST
-        _require(few, "tokens", self.tokens, f"{size} are more than {MOST:,} tokens; coordinate writes them in parts")
+        require(few, "tokens", self.tokens, f"{size} are more than {MOST:,} tokens; coordinate writes them in parts")
         alphas = self._norm.alphas
         possible = f"{alphas[0]} to {alphas[-1]} are possible with task.values={values} and task.dim={dim}"
         reason = "below no twins exist, above every pair is close and the answer is always yes"
-        _require(self.alpha == "prompt" or not word, "alpha", self.alpha, "an integer is needed, or the word prompt")
-        _require(word or self.alpha in alphas, "alpha", self.alpha, f"{possible}; {reason}")
+        require(self.alpha == "prompt" or not word, "alpha", self.alpha, "an integer is needed, or the word prompt")
+        require(word or self.alpha in alphas, "alpha", self.alpha, f"{possible}; {reason}")
         if self.distinct:
-            _require(norm != "l2", "distinct", True, "how many fit is not known in l2; abs, linf and hamming have it")
-            _require(values**dim <= 2**62, "distinct", True, f"{size} are more than the 2**62 that can be told apart")
-        _require(self.shots == 0 or 2 <= self.shots <= 64, "shots", self.shots, "0, or 2 to 64: one cannot tell alpha")
-        _require(word or not self.shots, "shots", self.shots, "examples tell alpha, so task.alpha=prompt is needed")
+            require(norm != "l2", "distinct", True, "how many fit is not known in l2; abs, linf and hamming have it")
+            require(values**dim <= 2**62, "distinct", True, f"{size} are more than the 2**62 that can be told apart")
+        require(self.shots == 0 or 2 <= self.shots <= 64, "shots", self.shots, "0, or 2 to 64: one cannot tell alpha")
+        require(word or not self.shots, "shots", self.shots, "examples tell alpha, so task.alpha=prompt is needed")
 
     @property
     def theory(self) -> Theory:
@@ -163,6 +163,16 @@ class Pairwise(Task):
         return None if self.alpha == "prompt" or self.distinct else self._norm.classes(self.alpha)
 
     @classmethod
+    def variations(cls) -> tuple["Pairwise", ...]:
+        """The hard one, the easy one in as many dimensions, the one between them, and an alpha of each prompt's own."""
+        return (
+            cls(alpha=8, values=2, dim=8, norm="hamming"),
+            cls(alpha=24, values=64, dim=2, norm="linf"),
+            cls(alpha=24, values=64, dim=2, norm="l2"),
+            cls(alpha="prompt", values=64),
+        )
+
+    @classmethod
     def tiny(cls) -> tuple["Pairwise", int]:
         """Six values, four places: 1,296 prompts."""
         return cls(alpha=3, values=6), 4
@@ -233,8 +243,3 @@ class Pairwise(Task):
         alphas, close = np.array(self._norm.alphas), examples[:, -1:] > self._tokens.no
         fits = (diameter < self._norm.limit(alphas)) == close
         return alphas[fits.reshape(-1, self.shots, len(alphas)).all(axis=1).argmax(axis=1)][:, None]
-
-
-def _require(good: bool, name: str, given: object, allowed: str) -> None:
-    if not good:
-        raise ValueError(f"task.{name}={given}: {allowed}")

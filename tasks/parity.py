@@ -126,6 +126,6 @@ class Parity(Task):
         """Bits read as digits, answers as words."""
         return {EVEN: "even", ODD: "odd"}.get(int(token), str(token))
 
-    def _next_bit(self, prompt, before, index):
-        bit = prompt[:, index : index + 1]
-        return EVEN + (bit if before is None else (before - EVEN) ^ bit)
+    def _next_bit(self, prompt, done):
+        before, bit = done[:, -1:, 0], prompt[:, done.shape[1]]
+        return EVEN + np.bitwise_xor(bit[:, None], (before - EVEN).sum(axis=1, keepdims=True))

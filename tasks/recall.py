@@ -28,6 +28,7 @@ from math import comb, log
 import numpy as np
 
 from tasks.base import SPLITS, Bound, Instance, Ints, Task, Theory, Trace
+from tasks.sampling import distinct, spare
 
 SETS = 50_000  # of slots taken before the last draw; the entropy is summed over them, for a second at most
 
@@ -116,17 +117,17 @@ class Recall(Task):
         if not self.shortest <= length <= self.longest:
             raise ValueError(f"length={length}: {self.shortest} to {self.longest} are possible, pairs={self.pairs}")
         pairs, half = self.pairs, self.symbols // 2
-        keys = 1 + _distinct(rng, size, pairs, half - 1)  # (B, N)
-        values = half + _distinct(rng, size, pairs, self.symbols - half)  # (B, N)
+        keys = 1 + distinct(rng, size, pairs, half - 1)  # (B, N)
+        values = half + distinct(rng, size, pairs, self.symbols - half)  # (B, N)
         slots = self._draw_slots(rng, size, length)  # (B, N)
         prompt = np.zeros((size, length), dtype=np.int64)
         if self.random_non_queries:
-            prompt = _spare(rng.integers(0, self.symbols - pairs, (size, length)), keys)
+            prompt = spare(rng.integers(0, self.symbols - pairs, (size, length)), keys)
         if split == "boundary":
             odd = np.arange(1, size, 2)
             for part in (keys, values, slots, prompt):
                 part[odd] = part[odd - 1]
-            other = _spare(rng.integers(0, self.symbols - half - pairs, (len(odd), 1)), values[odd] - half)
+            other = spare(rng.integers(0, self.symbols - half - pairs, (len(odd), 1)), values[odd] - half)
             values[odd, rng.integers(0, pairs, len(odd))] = half + other[:, 0]
         prompt[:, : 2 * pairs : 2], prompt[:, 1 : 2 * pairs : 2] = keys, values
         at = 2 * pairs + 2 * slots
@@ -156,6 +157,11 @@ class Recall(Task):
         values = sum(log(self.symbols - half - i) for i in range(pairs))
         others = (length - 3 * pairs) * log(self.symbols - pairs) if self.random_non_queries else 0.0
         return keys + values + placement + others
+
+    @classmethod
+    def variations(cls) -> tuple["Recall", ...]:
+        """Random tokens in place of the blanks, queries scattered evenly."""
+        return (cls(symbols=64, power=1.0, random_non_queries=True),)
 
     @classmethod
     def tiny(cls) -> tuple["Recall", int]:
@@ -190,28 +196,6 @@ class Recall(Task):
         slots = (length - 2 * self.pairs) // 2
         weights = np.arange(1, slots + 1) ** (self.power - 1)
         return (rng.exponential(size=(size, slots)) / weights).argsort(axis=1)[:, : self.pairs]
-
-
-def _distinct(rng: np.random.Generator, size: int, count: int, kinds: int) -> Ints:
-    """``count`` different numbers below ``kinds`` in each of ``size`` rows, every ordered choice equally likely."""
-    if kinds < 4 * count:
-        return rng.permuted(np.tile(np.arange(kinds), (size, 1)), axis=1)[:, :count]
-    # What repeats an earlier number is drawn again until nothing does. No number is preferred to another on the way,
-    # so all outcomes are equally likely.
-    drawn = rng.integers(0, kinds, (size, count))
-    while True:
-        order = drawn.argsort(axis=1, kind="stable")
-        ranked = np.take_along_axis(drawn, order, axis=1)
-        row, place = np.nonzero(ranked[:, 1:] == ranked[:, :-1])
-        if not len(row):
-            return drawn
-        drawn[row, order[row, place + 1]] = rng.integers(0, kinds, len(row))
-
-
-def _spare(index: Ints, taken: Ints) -> Ints:
-    """The number that stands at ``index`` (B, F) among those that are not in ``taken`` (B, N)."""
-    passed = np.sort(taken, axis=1) - np.arange(taken.shape[1])  # the index from which on a taken number is passed
-    return index + (index[:, :, None] >= passed[:, None]).sum(axis=2)
 
 
 @cache

@@ -30,6 +30,8 @@ def score(rule: Callable[[Ints], Ints], seen: Instance, fresh: Instance) -> floa
     known, asked = np.split(features, [len(seen)])
     expected = fresh.answer
     for number, column in enumerate(seen.answer.T):
+        if not len(asked):
+            break
         right = fit(np.concatenate([known, asked]), column) == expected[:, number]
         asked, expected = asked[right], expected[right]  # a row that is wrong somewhere is asked no more
     return len(expected) / len(fresh)

@@ -1,5 +1,6 @@
 """What lies in a folder is tested unasked: a test that asks for ``task`` runs once for every file in ``tasks/``,
-one that asks for ``variant`` once for every file in ``harness/attention/``, and one that asks for ``mask`` too once for
+one that asks for ``variation`` once for each of their variations, one that asks for ``variant`` once for every file in
+``harness/attention/``, and one that asks for ``mask`` too once for
 every mask that the variant can keep. One that asks for ``scratchpad`` runs for every task with each of its module's
 ``SCRATCHPADS`` that the task can have; one that asks for ``after``, ``inside`` or ``dense`` for the tasks that are so.
 """
@@ -34,12 +35,20 @@ def pytest_generate_tests(metafunc):
             metafunc.parametrize(("task", "scratchpad"), cases, ids=map("-".join, pairs))
         else:
             metafunc.parametrize("task", found.values(), ids=found)
+    if "variation" in asked:
+        found = {f"{name}-{number}": one for name in tasks.names() for number, one in enumerate(others(name), start=1)}
+        metafunc.parametrize("variation", found.values(), ids=found)
     if {"variant", "mask"} <= asked:
         pairs = [(name, mask) for name in attention.names() for mask in attention.load(name).masks]
         cases = [(variant(name), mask) for name, mask in pairs]
         metafunc.parametrize(("variant", "mask"), cases, ids=map("-".join, pairs))
     elif "variant" in asked:
         metafunc.parametrize("variant", [variant(name) for name in attention.names()], ids=attention.names())
+
+
+def others(name):
+    """The variations of a task."""
+    return tasks.load(name).variations()
 
 
 def variant(name):

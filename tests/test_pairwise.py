@@ -101,12 +101,11 @@ def hold(problem, prompt, length):
     assert np.array_equal(told[:, ends], said)
     assert (np.delete(told, ends, axis=1) == -1).all()
     for name, trace in problem.traces.items():
-        steps, step = trace.steps(prompt), None
+        steps = trace.steps(prompt)
         assert steps.shape == (len(prompt), trace.count(length), trace.width), name
         assert np.array_equal(trace.read(steps), said[:, -1:]), name
         for index in range(trace.count(length)):
-            step = trace.next(prompt, step, index)
-            assert np.array_equal(step, steps[:, index]), name
+            assert np.array_equal(trace.next(prompt, steps[:, :index]), steps[:, index]), name
     return len(clear)
 
 

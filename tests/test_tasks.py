@@ -4,6 +4,7 @@ import doctest
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
+from inspect import signature
 from itertools import permutations, product
 from math import log
 from time import perf_counter
@@ -23,6 +24,12 @@ from tasks.recall import Recall
 @pytest.mark.parametrize("law", LAWS)
 def test_law(task, law):
     verdict = check_law(law, task)
+    assert verdict.passed, verdict.detail
+
+
+@pytest.mark.parametrize("law", [name for name, law in LAWS.items() if "length" in signature(law).parameters])
+def test_law_of_a_variation(variation, law):
+    verdict = check_law(law, variation)
     assert verdict.passed, verdict.detail
 
 
@@ -357,7 +364,7 @@ class WrongNext(Specimen):
     @property
     def traces(self):
         trace = super().traces["running_extremes"]
-        return {"forgetful": replace(trace, next=lambda prompt, before, index: trace.next(prompt, None, index))}
+        return {"forgetful": replace(trace, next=lambda prompt, done: trace.next(prompt, np.maximum(done, 1)))}
 
 
 class WrongCount(Specimen):

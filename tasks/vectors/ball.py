@@ -14,7 +14,8 @@ from math import isqrt
 import numpy as np
 
 from tasks.base import Bound, Ints, Theory
-from tasks.vectors.base import Alpha, Norm, chosen, shuffled
+from tasks.sampling import chosen, shuffled
+from tasks.vectors.base import Alpha, Norm
 
 ROUNDS = 50  # of drawing a vector anew, then it copies another
 AT_ONCE = 2**22  # distances held in memory together

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.base import Ints, Theory
+from tasks.numbers import digits
+from tasks.sampling import chosen, shuffled
 
 Alpha = int | Ints
 
@@ -68,25 +70,3 @@ class Norm(ABC):
             return rng.integers(0, self.values, (size, length, self.dim))
         numbers = chosen(rng, np.full(size, self.values**self.dim), length)
         return shuffled(rng, digits(numbers, self.values, self.dim)[:, None])[:, 0]
-
-
-def digits(numbers: Ints, base: Alpha, count: int) -> Ints:
-    """The last ``count`` digits, highest first: (...) -> (..., count). Each number may have a ``base`` of its own."""
-    base = np.asarray(base)[..., None]
-    return numbers[..., None] // base ** np.arange(count)[::-1] % base
-
-
-def chosen(rng: np.random.Generator, below: Ints, count: int) -> Ints:
-    """(B, count) different numbers in [0, below), all sets equally likely, their order not; ``below`` (B,) >= count."""
-    numbers = np.zeros((len(below), count), dtype=np.int64)
-    for place in range(count):  # Floyd's method: one more number can be drawn each time; it replaces a repetition
-        newest = below - count + place
-        number = rng.integers(0, newest + 1)
-        numbers[:, place] = np.where((numbers[:, :place] == number[:, None]).any(axis=1), newest, number)
-    return numbers
-
-
-def shuffled(rng: np.random.Generator, items: Ints) -> Ints:
-    """(B, k, n, d): the n vectors in random order, one order for all k."""
-    order = rng.random((len(items), 1, items.shape[2], 1)).argsort(axis=2)
-    return np.take_along_axis(items, order, axis=2)

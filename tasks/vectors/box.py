@@ -9,7 +9,9 @@ All are close iff they fit into a box of side alpha - 1: the extremes of each co
 import numpy as np
 
 from tasks.base import Bound, Ints, Theory
-from tasks.vectors.base import Alpha, Norm, chosen, digits, shuffled
+from tasks.numbers import digits
+from tasks.sampling import chosen, shuffled
+from tasks.vectors.base import Alpha, Norm
 
 SCALARS = Theory(
     time=Bound("Θ(n)", "", "all are close iff max - min < alpha"),

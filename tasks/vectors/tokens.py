@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.base import Ints
-from tasks.vectors.base import digits
+from tasks.numbers import digits, number
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Tokens:
 
     def write(self, vectors: Ints) -> Ints:
         """(..., d) -> (..., W)."""
-        return vectors if self.width == self.dim else vectors @ self.values ** np.arange(self.dim)[::-1, None]
+        return vectors if self.width == self.dim else number(vectors, self.values)[..., None]
 
     def read(self, tokens: Ints) -> Ints:
         """(..., n W) -> (..., n, d)."""
         if self.width == self.dim:
-            return tokens.reshape(*tokens.shape[:-1], -1, self.dim)
+            return tokens.reshape(*tokens.shape[:-1], tokens.shape[-1] // self.dim, self.dim)
         return digits(tokens, self.values, self.dim)
 
     def say(self, close: np.ndarray) -> Ints:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tasks.base import Ints, Trace
+from tasks.pairs import PairSearch
 from tasks.vectors.base import Alpha, Norm
 from tasks.vectors.tokens import Tokens
 
@@ -42,7 +43,7 @@ class Comparison:
             law="1",
             count=lambda length: 1,
             steps=lambda prompt: self._running_extremes(prompt)[:, -1:],
-            next=lambda prompt, before, index: self._running_extremes(prompt)[:, -1],
+            next=lambda prompt, done: self._running_extremes(prompt)[:, -1],
             read=self._read_extremes,
         )
 
@@ -61,36 +62,44 @@ class Comparison:
     @property
     def pairs(self) -> Trace:
         """Every two vectors, with the answer up to them."""
-        return Trace(
-            width=2 * self.tokens.width + 1,
-            law="n(n-1)/2",
-            count=lambda length: length * (length - 1) // 2,
-            steps=self._pairs,
-            next=self._next_pair,
-            read=lambda steps: steps[:, -1, -1:],
-        )
+        return self._search.pairs
 
     @property
     def scan(self) -> Trace:
         """The answer up to each vector, and nothing else."""
-        return Trace(
-            width=1,
-            law="n",
-            count=lambda length: length,
-            steps=self._scan,
-            next=self._next_scanned,
-            read=lambda steps: steps[:, -1],
+        return self._search.scan
+
+    @property
+    def _search(self) -> PairSearch:
+        """For a pair that is not close."""
+        return PairSearch(
+            items=lambda prompt: self.tokens.write(self.question(prompt)[0]),
+            hit=self._far,
+            found=self._found,
+            say=lambda far: self.tokens.say(~far),
+            width=self.tokens.width,
         )
+
+    def _far(self, prompt, x, y):
+        return self.norm.distance(self._vectors(x), self._vectors(y)) >= self.question(prompt)[1]
+
+    def _found(self, prompt):
+        items, limit = self.question(prompt)
+        return self.norm.diameters(items) >= limit
+
+    def _vectors(self, written) -> Ints:
+        """(B, m, W) -> (B, m, d)."""
+        return self.tokens.read(written)[..., 0, :]
 
     def _running_extremes(self, prompt):
         items, limit = self.question(prompt)
         return self._extremes(np.minimum.accumulate(items, axis=1), np.maximum.accumulate(items, axis=1), limit)
 
-    def _next_extremes(self, prompt, before, index):
+    def _next_extremes(self, prompt, done):
         items, limit = self.question(prompt)
-        seen = items[:, index : index + 1]  # (B, 1, d), with the two extremes before it (B, 3, d)
-        if before is not None:
-            seen = np.concatenate([seen, self.tokens.read(before[:, : 2 * self.tokens.width])], axis=1)
+        extremes = done[:, -1:, : 2 * self.tokens.width]  # of the step before, if there is one
+        before = self.tokens.read(extremes.reshape(len(done), -1))  # (B, 2, d), or (B, 0, d)
+        seen = np.concatenate([items[:, [done.shape[1]]], before], axis=1)
         return self._extremes(seen.min(axis=1, keepdims=True), seen.max(axis=1, keepdims=True), limit)[:, 0]
 
     def _extremes(self, low, high, limit) -> Ints:
@@ -111,37 +120,8 @@ class Comparison:
         ordered = np.sort(items[..., 0], axis=1)
         return np.stack([ordered, self.tokens.say(ordered - ordered[:, :1] < limit)], axis=-1)
 
-    def _next_sorted(self, prompt, before, index):
+    def _next_sorted(self, prompt, done):
         items, limit = self.question(prompt)
-        smallest = items.min(axis=1)  # (B, 1)
-        value = smallest if before is None else np.partition(items[..., 0], index, axis=1)[:, [index]]
+        smallest, index = items.min(axis=1), done.shape[1]  # (B, 1)
+        value = np.partition(items[..., 0], index, axis=1)[:, [index]]
         return np.concatenate([value, self.tokens.say(value - smallest < limit)], axis=-1)
-
-    def _pairs(self, prompt):
-        items, limit = self.question(prompt)
-        first, second = np.triu_indices(items.shape[1], k=1)
-        close = np.logical_and.accumulate(self.norm.distance(items[:, first], items[:, second]) < limit, axis=1)
-        written = self.tokens.write(items)
-        return np.concatenate([written[:, first], written[:, second], self.tokens.say(close)[..., None]], axis=-1)
-
-    def _next_pair(self, prompt, before, index):
-        items, limit = self.question(prompt)
-        row, column = 0, index + 1
-        while column >= items.shape[1]:  # the row of pairs (row, row + 1), (row, row + 2), ... is exhausted
-            row, column = row + 1, column - items.shape[1] + row + 2
-        x, y = items[:, row], items[:, column]
-        close = self._close_before(before) & (self.norm.distance(x, y) < np.ravel(limit))[:, None]
-        return np.concatenate([self.tokens.write(x), self.tokens.write(y), self.tokens.say(close)], axis=-1)
-
-    def _scan(self, prompt):
-        items, limit = self.question(prompt)
-        return self.tokens.say(self.norm.diameters(items) < limit)[..., None]
-
-    def _next_scanned(self, prompt, before, index):
-        items, limit = self.question(prompt)
-        far = self.norm.distance(items[:, :index], items[:, index : index + 1]) >= limit
-        return self.tokens.say(self._close_before(before) & ~far.any(axis=1, keepdims=True))
-
-    def _close_before(self, before):
-        """(B, 1), or True where there is no step before."""
-        return True if before is None else before[:, -1:] == self.tokens.no + 1
