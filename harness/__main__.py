@@ -33,7 +33,9 @@ examples:
     "list": """\
 examples:
   python -m harness list
-  python -m harness list tasks
+  python -m harness list tasks                                      with what theory knows of each
+  python -m harness list bounds                                     when each bound holds, and who proved it
+  python -m harness list tasks --page                               docs/tasks.md
 """,
     "show": """\
 examples:
@@ -119,11 +121,14 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         parser.add_argument("settings", nargs="+", metavar="RUN|key=value", help="a run's folder name, or settings")
         parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
     elif verb == "list":
-        shelves = "tasks|traces|attention|positions|scratchpads"
+        shelves = "tasks|bounds|traces|attention|positions|scratchpads"
         parser.add_argument("shelf", nargs="?", metavar=shelves, help="default: everything")
+        parser.add_argument("--page", action="store_true", help="the tasks as Markdown, with drawn examples and bounds")
     elif verb == "check":
         what = "task=NAME and attention=NAME, with settings"
         parser.add_argument("settings", nargs="*", metavar="key=value", help=what)
+        some = "results folder whose runs count as baselines, may be repeated"
+        parser.add_argument("--results", type=Path, action="append", metavar="DIR", help=some)
     return parser
 
 
@@ -262,8 +267,13 @@ def show(arguments: argparse.Namespace) -> int:
 
 def list_(arguments: argparse.Namespace) -> int:
     """List the tasks with what theory knows of them, the traces, attention variants, positions and scratchpads."""
-    from harness.catalogue import SHELVES, shelf
+    from harness.catalogue import SHELVES, page, shelf
 
+    if arguments.page:
+        if arguments.shelf != "tasks":
+            raise Refusal("list --page: `list tasks --page` prints the tasks as Markdown, there is no other page")
+        print(page(), end="")
+        return 0
     if arguments.shelf is not None and arguments.shelf not in SHELVES:
         raise unknown("list ", arguments.shelf, SHELVES)
     print("\n\n".join(shelf(name) for name in ([arguments.shelf] if arguments.shelf else SHELVES)))
@@ -271,8 +281,8 @@ def list_(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Hold the laws against a task and a variant, with your own settings, and try cheap shortcuts on the task."""
-    from harness import check, config
+    """Hold the laws against a task and a variant with your own settings, and say whether the task is a test."""
+    from harness import check, config, validity
 
     groups = {word.partition("=")[0].partition(".")[0] for word in arguments.settings}
     if not groups & {"task", "attention"}:
@@ -282,7 +292,8 @@ def check(arguments: argparse.Namespace) -> int:
         (point,) = config.points(arguments.settings)
         found = check.of_task(point.task)
         passed &= all(verdict.passed for verdict in found)
-        print("\n".join([*check.verdicts("task", found), "", *check.shortcuts(point.task)]))
+        print("\n".join(check.verdicts("task", found)), end="\n\n", flush=True)
+        print("\n".join(validity.lines(point, validity.points(point, arguments.results or [Path("results")]))))
     if "attention" in groups:
         chosen = config.variant(arguments.settings)
         found = check.of_variant(chosen, config.variant([f"attention={chosen.name}"]))

@@ -6,11 +6,10 @@ import torch
 
 from harness import attention
 from harness.attention.check import check_variant
-from harness.catalogue import aligned
 from harness.nearest import refusing
 from harness.settings import Choice
-from tasks.base import SPLITS, Task
-from tasks.check import SHORTCUTS, Verdict, check_task, default_lengths, shortcut_scores
+from tasks.base import Task
+from tasks.check import Verdict, check_task
 
 
 def of_task(task: Task) -> list[Verdict]:
@@ -35,13 +34,3 @@ def verdicts(name: str, found: list[Verdict]) -> Iterator[str]:
         yield f"  {'holds' if verdict.passed else 'FAILS'}  {verdict.law.replace('_', ' ')}"
         if not verdict.passed:
             yield f"         {verdict.detail}"
-
-
-def shortcuts(task: Task) -> Iterator[str]:
-    """How far rules that look at one cheap feature get, in lines; chance is what twins should hold them to."""
-    for split in SPLITS[:2]:
-        scores = {n: shortcut_scores(task, n, split) for n in default_lengths(task)}
-        yield f"shortcuts on {split}, accuracy by length (chance {task.chance(task.shortest):.2f})"
-        heading = ["  ", *map(str, scores)]
-        lines = [[f"  {name}", *(f"{score[name]:.2f}" for score in scores.values())] for name in SHORTCUTS]
-        yield aligned([heading, *lines])

@@ -36,13 +36,21 @@ class Source:
 
     def training(self, update: int, lengths: tuple[int, ...], size: int, mix: float) -> tuple[int, Batch]:
         """The length of one update, each equally often, and its batch."""
-        length = int(rng(self.seed, "train/length", update).choice(lengths))
+        length = self.trained_length(update, lengths)
         return length, self.batch(length, size, mix, update)
+
+    def trained_length(self, update: int, lengths: tuple[int, ...]) -> int:
+        """The length of one update."""
+        return int(rng(self.seed, "train/length", update).choice(lengths))
 
     def batch(self, length: int, size: int, mix: float = 0.5, update: int = 0) -> Batch:
         """A training batch of this length: a share ``mix`` of boundary twins, the rest broad."""
-        drawn = self._mixture("train", update, length, size, mix)
+        drawn = self.trained(length, size, mix, update)
         return encode(self.task, self.scratchpad, drawn, length, self.objective, self.dense)
+
+    def trained(self, length: int, size: int, mix: float, update: int) -> Instance:
+        """The problems of a training batch."""
+        return self._mixture("train", update, length, size, mix)
 
     def items(self, split: str, length: int, size: int) -> Batch:
         """The items of a split as sequences, of which the model has to say scratchpad and answer."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from harness import store
+from harness.catalogue import twin
 from harness.draw import BLOCK, Source
 from harness.evaluate import Answers, answer
 from harness.experiment import weights
@@ -20,13 +21,7 @@ def instance(experiment: Experiment, length: int) -> Iterator[str]:
     task = experiment.task
     pair = Source.of(experiment).instances("boundary", length, 2)
     yield f"{experiment.task_name}, length {length}: a boundary instance and its twin, the edit in brackets"
-    edited = pair.prompt[0] != pair.prompt[1]
-    for row, (prompt, said) in enumerate(zip(pair.prompt, pair.answer, strict=True)):
-        words = [f"[{task.word(t)}]" if e else f" {task.word(t)} " for t, e in zip(prompt, edited, strict=True)]
-        if pair.at is not None:
-            for place, token in zip(pair.at[row], said, strict=True):
-                words[place] += f"-> {task.word(token)} "
-        yield f"  {''.join(f'{w:>5}' for w in words)}" + ("" if pair.at is not None else f"   -> {_words(task, said)}")
+    yield from (f"  {line}" for line in twin(task, pair))
     for name, trace in task.traces.items():
         yield ""
         tokens = f"{trace.width} token" + ("s" if trace.width > 1 else "")

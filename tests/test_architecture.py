@@ -15,11 +15,11 @@ FILES = {
 FLOORS = [  # a room uses rooms on the floors below it
     "__main__",
     "launch show check",
-    "experiment",
+    "experiment validity",
     "training rows identity",
     "train evaluate store",
     "report cost",
-    "model draw catalogue",
+    "model draw catalogue baselines",
     "config sequence",
     "settings",
     "scratchpad attention",
