@@ -247,7 +247,7 @@ REFUSED = {
     "task=pairwise foo": "a setting is written key=value",
     "task=pairwise seed=[": "a setting is written key=value",
     "task=pairwise seed==1": "a setting is written key=value",
-    "attention=linear": "task=NAME is missing: pairwise, parity, recall can be chosen",
+    "attention=linear": f"task=NAME is missing: {', '.join(tasks.names())} can be chosen",
 }
 
 

@@ -1,4 +1,4 @@
-"""Pairwise on vectors, held against plain Python: the laws under many settings, every tiny prompt, what is known."""
+"""Pairwise held against plain Python: the laws under many settings, every tiny prompt, what is known of scalars."""
 
 from dataclasses import replace
 from inspect import signature
@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import chisquare
 
 from tasks.base import SPLITS
-from tasks.check import LAWS, check_law
+from tasks.check import LAWS, check_law, shortcut_scores
 from tasks.pairwise import Pairwise
 
 HAMMING = Pairwise(alpha=5, values=2, dim=5, norm="hamming")
@@ -254,4 +254,96 @@ def test_theory_is_that_of_the_norm():
 )
 def test_settings_that_cannot_be_are_refused_in_a_sentence(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
+        Pairwise(**settings)
+
+
+def after(state, value, alpha):
+    """The one-pass automaton: (min, max) so far, None once two values were too far apart."""
+    if state is None:
+        return None
+    low, high = min(state[0], value), max(state[1], value)
+    return (low, high) if high - low < alpha else None
+
+
+def minimal_states(alpha, values):
+    """Moore: states are told apart by acceptance, then by where each value leads, until nothing new is told apart."""
+    empty = (values, -1)
+    states, reached = [], [empty]
+    while reached:
+        states.append(reached.pop())
+        new = {after(states[-1], value, alpha) for value in range(values)} - {*states, *reached}
+        reached.extend(new)
+    block, blocks = {state: state is None for state in states}, 0
+    while blocks < len(set(block.values())):
+        blocks = len(set(block.values()))
+        told = {s: (block[s], *(block[after(s, value, alpha)] for value in range(values))) for s in states}
+        number = {signature: i for i, signature in enumerate(set(told.values()))}
+        block = {state: number[told[state]] for state in states}
+    return blocks
+
+
+def residuals(alpha, values):
+    """Prompts of up to 3 values, the empty one included, that some future of up to 2 values tells apart."""
+    words = [word for length in range(4) for word in product(range(values), repeat=length)]
+    low, high = (np.array([pick(word, default=none) for word in words]) for pick, none in ((min, values), (max, -1)))
+    futures = [i for i, word in enumerate(words) if len(word) <= 2]
+    spread = np.maximum(high[:, None], high[futures]) - np.minimum(low[:, None], low[futures])
+    return len(np.unique(spread < alpha, axis=0))
+
+
+@pytest.mark.parametrize(("values", "alpha"), [(v, a) for v in range(3, 10) for a in range(2, v)])
+def test_pairwise_classes_are_the_minimal_states(values, alpha):
+    assert Pairwise(alpha, values).classes() == minimal_states(alpha, values) == residuals(alpha, values)
+
+
+@pytest.mark.parametrize(("values", "alpha", "classes"), [(16, 5, 52), (8, 3, 17), (6, 2, 11)])
+def test_pairwise_classes_in_the_literature(values, alpha, classes):
+    assert Pairwise(alpha, values).classes() == minimal_states(alpha, values) == classes
+
+
+@pytest.mark.parametrize(("alpha", "values"), [(24, 64), (2, 3), (5, 16), (63, 64)])
+@pytest.mark.parametrize("length", [2, 3, 17])
+def test_pairwise_twins_are_one_step_of_one_extreme_value_apart(alpha, values, length):
+    prompt = Pairwise(alpha, values).sample(np.random.default_rng(1), 500, length, "boundary").prompt
+    closer, apart = prompt[::2], prompt[1::2]
+    assert (np.ptp(closer, axis=1) == alpha - 1).all()
+    distance = np.abs(apart[:, :, None] - apart[:, None])[:, *np.triu_indices(length, k=1)]
+    assert (distance.max(axis=1) == alpha).all()
+    assert ((distance >= alpha).sum(axis=1) == 1).all()
+    edit = apart - closer
+    assert (np.abs(edit).sum(axis=1) == 1).all()
+    raised, lowered = (edit == 1).any(axis=1), (edit == -1).any(axis=1)
+    assert (apart.max(axis=1)[raised] == apart[edit == 1]).all()
+    assert (apart.min(axis=1)[lowered] == apart[edit == -1]).all()
+    assert 0.4 < raised.mean() < 0.6
+
+
+@pytest.mark.parametrize("length", [2, 9, 64])
+def test_pairwise_broad_spreads_evenly(length):
+    task = Pairwise()
+    spread = np.ptp(task.sample(np.random.default_rng(2), 40_000, length, "broad").prompt, axis=1)
+    counts = np.bincount(spread, minlength=task.values)
+    assert chisquare(counts[: task.alpha]).pvalue > 1e-3
+    assert chisquare(counts[task.alpha :]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("length", [8, 16, 32, 64])
+def test_pairwise_extremes_alone_say_nearly_nothing(length):
+    scores = shortcut_scores(Pairwise(), length)
+    assert abs(scores["minimum"] - 0.5) < 0.04
+    assert abs(scores["maximum"] - 0.5) < 0.04
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"alpha": 64}, "task.alpha=64: 2 to 63"),
+        ({"alpha": 1}, "task.alpha=1: 2 to 63"),
+        ({"alpha": -3}, "task.alpha=-3: 2 to 63"),
+        ({"values": 24}, "task.alpha=24: 2 to 23"),
+        ({"values": 2}, "task.values=2: at least 3"),
+    ],
+)
+def test_pairwise_refuses_settings_without_twins(settings, named):
+    with pytest.raises(ValueError, match=named):
         Pairwise(**settings)
