@@ -11,6 +11,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+import tasks
 from harness import config, store
 from harness.__main__ import VERBS, main
 from harness.nearest import Refusal
@@ -146,7 +147,7 @@ def test_every_default_is_written_once_and_reached():
 # The last word of a line is what is wrong with it. The sentence names it and says what is allowed.
 REFUSED = {
     "task=pairwse": "did you mean pairwise?",
-    "task=": "There is: pairwise",
+    "task=": f"There is: {tasks.names()[0]}",
     "task=../pairwise": "did you mean pairwise?",
     "task=pairwise modle.width=3": "did you mean model.width?",
     "task=pairwise task.alhpa=3": "did you mean task.alpha? There is: task.alpha, task.values",

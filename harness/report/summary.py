@@ -85,11 +85,12 @@ def _tokens(row: tuple) -> str:
 def theory(task_name: str, task: Task, rows: pd.DataFrame) -> str:
     """What theory says of this task, in a sentence, beside the state that the run carried."""
     time, steps, classes = task.theory.time, task.theory.steps, task.classes()
-    enough = f"{steps.condition} is enough" if steps.condition else steps.source
-    known = f"time {time.bound} ({time.source}), {steps.bound} reasoning steps ({enough})"
+    model = f"for {steps.condition}" if steps.condition else steps.source
+    known = f"time {time.bound} ({time.source}), {steps.bound} reasoning steps ({model})"
     if classes is not None:
         bits = f"{log2(classes):.2f} bits of state are necessary and enough"
-        known += f", and one pass has {classes} residual classes: {bits}"
+        count = classes if classes < 10**9 else f"about 2^{log2(classes):.0f}"
+        known += f", and one pass has {count} residual classes: {bits}"
     scored = rows[rows["accuracy"].notna() & (rows["split"] != "validation")] if "accuracy" in rows else rows[:0]
     if scored.empty:
         return f"Theory: {task_name} takes {known}."
