@@ -73,7 +73,7 @@ class Sums:
         """(B, n, d): in a *no*, one side of each class; in a *yes*, a number of classes, spread evenly, become pairs.
 
         As many different items occur and as often: the items of one class become the partners of another's. A single
-        one may occur twice in a *yes*, and is then one more pair.
+        one may occur twice in a *yes*, and is then one of the pairs, the only one if there are to be no more.
         """
         target = np.broadcast_to(target, (len(yes), 1, self.dim))
         items = np.concatenate([*self._apart(rng, target), self._crowd(rng, len(yes), length - 2)], axis=1)
@@ -81,7 +81,8 @@ class Sums:
         first, single = firsts(self.classes(items, target)), self.single(items, target)
         leads = (first == np.arange(length)) & ~single  # one item of each class
         rank = np.take_along_axis(leads.cumsum(axis=1) - 1, first, axis=1)  # of an item's class among the others
-        matched = np.where(yes, rng.integers(1, leads.sum(axis=1) // 2 + 1), 0)[:, None]
+        doubled = (single & (first < np.arange(length))).any(axis=1)
+        matched = np.where(yes, rng.integers(1, leads.sum(axis=1) // 2 + 1) - doubled, 0)[:, None]
         turned = (rank % 2 == 1) & (rank < 2 * matched) & ~single
         lead = np.argsort(~leads, axis=1, kind="stable")
         before = _taken(items, np.take_along_axis(lead, np.maximum(rank - 1, 0), axis=1))

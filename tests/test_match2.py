@@ -103,6 +103,10 @@ def test_a_value_that_is_its_own_negative_matches_where_it_occurs_twice():
     assert 0.05 < twice.mean() < 0.6
     assert (Match2(6).solve(prompt[twice]) == Match2(6).vocab - 1).all()
     assert ((prompt == 0).sum(axis=1)[Match2(6).solve(prompt)[:, 0] == 6] == 1).any()
+    prompt = sample(Match2(16), 4000, 12, "broad")
+    twice = prompt[((prompt == 0).sum(axis=1) > 1) | ((prompt == 8).sum(axis=1) > 1)]
+    alone = [len(matches(Match2(16), [(token,) for token in row])) == 1 for row in twice.tolist()]
+    assert 0.2 < np.mean(alone) < 0.8, "it is often the only match: what training never shows is not learned"
 
 
 @pytest.mark.parametrize("problem", [Match2(5), Match2(6), Match2(7), Match2(8)], ids=named)

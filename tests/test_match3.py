@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import chisquare
 
 from tasks import sums
-from tasks.check import shortcut_scores
 from tasks.match3 import Match3
 from tasks.sums import Triples
 
@@ -93,7 +92,7 @@ def test_every_free_set_can_be_grown(modulus):
 
 
 @pytest.mark.parametrize("problem", DRAWN, ids=named)
-@pytest.mark.parametrize("length", [3, 4, 9])
+@pytest.mark.parametrize("length", [4, 5, 9])
 def test_twins_differ_in_one_item_of_a_solution(problem, length):
     prompt, places, steps = sample(problem, 500, length, "boundary").prompt, set(), 0
     for one, other in zip(prompt[::2].tolist(), prompt[1::2].tolist(), strict=True):
@@ -147,13 +146,6 @@ def test_the_longest_prompts_are_drawn(split):
     assert np.array_equal(Match3().solve(instance.prompt), instance.answer)
 
 
-@pytest.mark.parametrize("problem", [Match3(), *Match3.variations()], ids=named)
-@pytest.mark.parametrize("length", [4, 5, 8])
-def test_the_sum_tells_of_three_items_only(problem, length):
-    assert shortcut_scores(problem, 3)["total"] > 0.8
-    assert shortcut_scores(problem, length)["total"] < 0.56
-
-
 def test_the_example_of_sums_runs():
     assert doctest.testmod(sums).failed == 0
 
@@ -175,7 +167,7 @@ def test_settings_that_cannot_be_are_refused_in_a_sentence(settings, sentence):
         Match3(**settings)
 
 
-@pytest.mark.parametrize("length", [2, 1025])
+@pytest.mark.parametrize("length", [3, 1025])
 def test_other_lengths_are_refused(length):
-    with pytest.raises(ValueError, match=f"length={length}: 3 to 1024"):
+    with pytest.raises(ValueError, match=f"length={length}: 4 to 1024"):
         sample(Match3(), 2, length, "natural")

@@ -1,4 +1,4 @@
-"""Every task, and every variation of it, is trained and evaluated through the real pipeline, in a second or two each."""
+"""Every task, and every variation of it, is trained and evaluated through the real pipeline, in seconds each."""
 
 import pandas as pd
 import pytest
