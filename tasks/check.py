@@ -110,18 +110,18 @@ def law_solve_finds_the_answer(task: Task, length: int) -> None:
 
 
 def law_answers_have_their_places(task: Task, length: int) -> None:
-    """``at`` is None, or (B, A) int64 places in [0, P) that rise in each row; the task alone decides which, and A."""
-    first = draw(task, task.shortest, SPLITS[0], FEW)
+    """``at`` is None, or (B, A) int64 places in [0, P) that rise in each row; the task alone decides which."""
+    inside = draw(task, task.shortest, SPLITS[0], FEW).at is not None
     for split, size in product(SPLITS, (1, 2, 7)):
         instance = draw(task, length, split, size)
         at, answer, places = instance.at, instance.answer, instance.prompt.shape[1]
-        assert (at is None) == (first.at is None), f"{split} and {SPLITS[0]} say answers in different places"
+        assert (at is not None) == inside, f"{split} says answers in other places than {SPLITS[0]} of {task.shortest}"
         if at is None:
             continue
-        fits = at.shape == answer.shape == (size, *first.at.shape[1:]) and at.dtype == np.int64
-        assert fits, f"at of {split} is {at.dtype} {at.shape}, int64 {(size, *first.at.shape[1:])} is needed"
-        inside = ((at >= 0) & (at < places)).all()
-        assert inside, f"at of {split} goes from {at.min()} to {at.max()}, 0 to {places - 1} are prompt tokens"
+        fits = at.shape == answer.shape == (size, *answer.shape[1:]) and at.dtype == np.int64
+        assert fits, f"at of {split} is {at.dtype} {at.shape}, int64 {(size, *answer.shape[1:])} is needed"
+        among = ((at >= 0) & (at < places)).all()
+        assert among, f"at of {split} goes from {at.min()} to {at.max()}, 0 to {places - 1} are prompt tokens"
         assert (np.diff(at) > 0).all(), f"at of {split} must rise in each row: answers are said from left to right"
 
 

@@ -203,16 +203,6 @@ class TwoAnswersInOnePlace(SaidInside):
         return 2
 
 
-class MoreToSayOfLongPrompts(SaidInside):
-    breaks = {"answers_have_their_places"}
-
-    def times(self, length):
-        return 1 + (length > 4)
-
-    def places(self, size, length):
-        return np.tile(np.arange(length)[-self.times(length) :], (size, 1))
-
-
 class SaidTooSoon(SaidInside):
     breaks = {"answers_are_settled_where_they_are_said"}
 
