@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from inspect import signature
 from itertools import product
 from math import log
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -14,6 +14,8 @@ import pytest
 from tasks import alignment, check, numbers, pairs, shortcuts, verdict
 from tasks.base import SPLITS, Instance, Task
 from tasks.check import LAWS, SHORTCUTS, check_law, check_task, default_lengths, shortcut_scores
+from tasks.match2 import Match2
+from tasks.orthogonal_vectors import OrthogonalVectors
 from tasks.pairwise import Pairwise
 from tasks.parity import Parity
 from tasks.recall import Recall
@@ -540,20 +542,19 @@ def test_a_shortcut_finds_what_it_looks_for(rule):
     assert scores[rule] > 0.9
 
 
-@pytest.mark.parametrize("ours", [Pairwise, Parity, Recall])
-def test_an_unknown_split_is_refused(ours):
+def test_an_unknown_split_is_refused(task):
     with pytest.raises(ValueError, match="split=bounday"):
-        ours().sample(np.random.default_rng(4), 2, 16, "bounday")
+        task.sample(np.random.default_rng(4), 2, task.shortest, "bounday")
 
 
-@pytest.mark.parametrize("ours", [Pairwise, Parity, Recall])
+@pytest.mark.parametrize("ours", [Pairwise, OrthogonalVectors, Match2, Parity, Recall])
 @pytest.mark.parametrize("split", SPLITS)
-def test_ten_thousand_instances_are_made_in_a_second(ours, split):
+def test_ten_thousand_instances_are_made_in_a_second_of_a_core(ours, split):
     rng, took = np.random.default_rng(3), []
     for _ in range(3):
-        start = perf_counter()
+        start = process_time()
         ours().sample(rng, 1000, 32, split)
-        took.append(perf_counter() - start)
+        took.append(process_time() - start)
     assert min(took) < 0.1
 
 
