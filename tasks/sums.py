@@ -27,6 +27,7 @@ from tasks.sampling import shuffled
 Target = int | Ints
 KINDS = range(4, 65)  # of items in a pool; up to as many as it is drawn for, if that is more
 GUESSES = 4  # at a tuple that may be added, before all that may be are listed
+DOUBLED = 1 / 8  # of the yes of broad, in which an item that is its own partner occurs twice
 AT_ONCE = 2**24  # entries of a table held in memory together
 
 
@@ -73,16 +74,21 @@ class Sums:
         """(B, n, d): in a *no*, one side of each class; in a *yes*, a number of classes, spread evenly, become pairs.
 
         As many different items occur and as often: the items of one class become the partners of another's. A single
-        one may occur twice in a *yes*, and is then one of the pairs, the only one if there are to be no more.
+        one may occur twice in a *yes*, in a share ``DOUBLED`` it does if there is one; it is then one of the pairs, the
+        only one if there are to be no more. What training never shows is not learned.
         """
         target = np.broadcast_to(target, (len(yes), 1, self.dim))
         items = np.concatenate([*self._apart(rng, target), self._crowd(rng, len(yes), length - 2)], axis=1)
+        half, exists = self._half(rng, target)
+        doubled = yes & exists & (rng.random(len(yes)) < DOUBLED)
+        items[doubled, :2] = half[doubled]
         items = self._free(items, target, twice=yes)
         first, single = firsts(self.classes(items, target)), self.single(items, target)
         leads = (first == np.arange(length)) & ~single  # one item of each class
         rank = np.take_along_axis(leads.cumsum(axis=1) - 1, first, axis=1)  # of an item's class among the others
         doubled = (single & (first < np.arange(length))).any(axis=1)
-        matched = np.where(yes, rng.integers(1, leads.sum(axis=1) // 2 + 1) - doubled, 0)[:, None]
+        matched = rng.integers(1, np.maximum(leads.sum(axis=1) // 2, 1) + 1)
+        matched = np.where(yes, matched - doubled, 0)[:, None]
         turned = (rank % 2 == 1) & (rank < 2 * matched) & ~single
         lead = np.argsort(~leads, axis=1, kind="stable")
         before = _taken(items, np.take_along_axis(lead, np.maximum(rank - 1, 0), axis=1))
@@ -111,6 +117,13 @@ class Sums:
             side = goal // 2 + 1 + index
             items[row, 0, place] = np.where(rng.integers(0, 2, len(row)), side, goal - side) % self.modulus
         return one, other
+
+    def _half(self, rng, target) -> tuple[Ints, np.ndarray]:
+        """A single item (B, 1, d), and whether there is one (B,): half of the target in each coordinate."""
+        odd = self.modulus % 2
+        other = self.modulus // 2 * rng.integers(0, 2, target.shape)  # of an even modulus there are two halves
+        half = target * (self.modulus + 1) // 2 % self.modulus if odd else target // 2 + other
+        return half, self.single(half, target)[:, 0]
 
     def _crowd(self, rng, size, count) -> Ints:
         """(size, count, d): items from a uniform pool of random size; of a few items, most are different."""
