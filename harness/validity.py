@@ -37,6 +37,7 @@ class Point:
     tokens: int  # that a model reads for one problem
     answers: int  # different ones among the test items
     majority: float  # share of the commonest
+    commonest: float  # share of the answer tokens that are the commonest in their place
     constant: float  # share of the answer's tokens that never change
     unreachable: float  # share of answer tokens that differ although all that may be read before them is the same
     oracle: float  # accuracy of a solver in place of the model
@@ -47,8 +48,8 @@ class Point:
 
     @property
     def strongest(self) -> tuple[str, float]:
-        """The cheap rule that goes furthest; saying what is commonest is one."""
-        return max([("majority", self.majority), *self.rules.items()], key=lambda rule: rule[1])
+        """The cheap rule that goes furthest; saying what is commonest in each place is one."""
+        return max([("majority", self.commonest), *self.rules.items()], key=lambda rule: rule[1])
 
 
 class Oracle:
@@ -92,6 +93,7 @@ def points(experiment: Experiment, results: Sequence[Path] = (), quiet: bool = F
     items = {place: source.instances(*place, size) for place in tqdm(asked, desc="items", disable=quiet or None)}
     seen = _seen(experiment, source, items, quiet)
     best = _best(experiment, results)
+    hidden = {length: unreachable(experiment.task, length, experiment.mask) for length in lengths}
     found = []
     for split, length in tqdm(asked, desc="rules", disable=quiet or None):
         test = items[split, length]
@@ -104,8 +106,9 @@ def points(experiment: Experiment, results: Sequence[Path] = (), quiet: bool = F
                 tokens=experiment.tokens(length),
                 answers=len(np.unique(test.answer, axis=0)),
                 majority=float(score.majority),
+                commonest=baselines.majority(test.answer),
                 constant=float((test.answer == test.answer[:1]).all(axis=0).mean()),
-                unreachable=unreachable(experiment.task, length, experiment.mask),
+                unreachable=hidden[length],
                 oracle=float(score.accuracy),
                 seen=seen[split, length],
                 rules=_rules(experiment.task, length, split) if split != "natural" else {},
@@ -171,7 +174,7 @@ def lines(experiment: Experiment, found: Sequence[Point]) -> Iterator[str]:
     for split in SPLITS[:2]:
         at = {point.length: point for point in found if point.split == split}
         yield ""
-        yield f"cheap rules on {split}, accuracy by length (chance {_chances(task, lengths)})"
+        yield f"cheap rules on {split}, by length; trained ones by token (chance {_chances(task, lengths)})"
         names = dict.fromkeys(name for point in at.values() for name in point.rules)
         table = [[f"  {name}", *(f"{at[n].rules[name]:.2f}" for n in lengths)] for name in names]
         yield aligned([["  ", *map(str, lengths)], *table])
@@ -193,21 +196,29 @@ def _chances(task: Task, lengths: Sequence[int]) -> str:
 
 
 def verdict(task: Task, found: Sequence[Point]) -> str:
-    """One sentence: where the task is a test, where it is uninformative, and why."""
+    """One sentence: where the twins and broad are a test, where they are uninformative, and why."""
     judged = [point for point in found if point.split in SPLITS[:2]]
-    reasons: dict[tuple[str, str], list[int]] = {}
+    reasons: dict[str, dict[str, list[int]]] = {}
     for point in judged:
-        reasons.setdefault((point.split, _reason(task, point)), []).append(point.length)
+        reasons.setdefault(_reason(task, point), {}).setdefault(point.split, []).append(point.length)
     clauses = [
-        f"{why or 'informative'} on {split} at {'length' if len(lengths) == 1 else 'lengths'} "
-        + ", ".join(map(str, lengths))
-        for (split, why), lengths in sorted(reasons.items(), key=lambda clause: clause[0][1] != "")
+        f"{why or 'informative'} on " + " and ".join(f"{split} {_listed(at)}" for split, at in where.items())
+        for why, where in sorted(reasons.items(), key=lambda clause: clause[0] != "")
     ]
-    known = [point for point in judged if point.seen >= 0.5]
+    known = [f"{point.split} {point.length}" for point in judged if point.seen >= 0.5]
     if known:
-        places = ", ".join(f"{point.split} {point.length}" for point in known)
-        clauses.append(f"training draws half of the test prompts or more on {places}, so memory may answer there")
+        clauses.append(
+            f"training draws half of the test prompts or more on {', '.join(known)}: memory may answer there"
+        )
+    if "" in reasons and task.shortcuts:
+        clauses.append(f"the task names {', '.join(task.shortcuts)} as solving it by nature")
+    if "" in reasons and all(point.best is None for point in judged):
+        clauses.append("no run is recorded, so whether it is learned is open")
     return f"Verdict: {'; '.join(clauses)}."
+
+
+def _listed(lengths: Sequence[int]) -> str:
+    return f"at {'length' if len(lengths) == 1 else 'lengths'} {', '.join(map(str, lengths))}"
 
 
 def _reason(task: Task, point: Point) -> str:
@@ -220,7 +231,7 @@ def _reason(task: Task, point: Point) -> str:
     if point.constant == 1 or point.answers == 1:
         return "uninformative (the answer never changes)"
     if score >= NEARLY:
-        nature = ", which solves the problem by its nature" if name in task.shortcuts else ""
+        nature = ", and solves the problem by its nature" if name in task.shortcuts else ""
         return f"uninformative (the cheap rule {name} is within 10 points of perfect{nature})"
     if point.best is not None and point.at_chance:
         return "uninformative (the strongest recorded run sits at chance)"

@@ -46,7 +46,6 @@ class Arithmetic(Task):
             "⌈n/2⌉·log2 p bits at least",
             "p = modulus, in the worst tree; a stack holds a number and an operator for each open bracket",
             "fooling set: what follows (a+((b+((c+··· may multiply by 0 all but the first few",
-            exact=True,
         ),
         circuit=Bound("NC1-complete", "", "from the value of Boolean formulas, Buss 1987; Feng et al. 2023"),
         steps=Bound(
@@ -55,7 +54,7 @@ class Arithmetic(Task):
             "a rewriting of O(n) tokens for each operator, Feng et al. 2023; without any, only if TC0 = NC1",
         ),
         layers=Bound(
-            "Θ(log n)",
+            "O(log n)",
             "padded; a constant number is not enough, unless TC0 = NC1",
             "NC1 lies in TC1, which is log n loops (arXiv 2505.18948)",
         ),

@@ -47,9 +47,10 @@ class Disjointness(Decision):
             "Θ(n)", "by hashing; Θ(n log n) comparisons", "each item alone turns the answer; of comparisons Ben-Or 1983"
         ),
         state=Bound(
-            "log2(C(M, |A|)) bits",
-            "at the separator, A the set that comes first; Ω(min(|A|, |B|)) only if that is the smaller",
-            "a set B that meets one of two sets A tells them apart; Just Read Twice (Arora et al. 2024)",
+            "log2(C(M, |A|) + 1) bits",
+            "|B| > 1, after one item of B, A the set that comes first; Ω(min(|A|, |B|)) only if that is the smaller",
+            "a set B that meets one of two sets A tells them apart, and one class more has met; Just Read Twice "
+            "(Arora et al. 2024)",
             exact=True,
         ),
         circuit=Bound("AC0", "", "an OR over the pairs of equalities of log2(values) bits"),

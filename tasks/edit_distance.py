@@ -53,7 +53,6 @@ class EditDistance(Task):
             "n·log2 c bits at least",
             "c = characters; a row of the table is enough for what follows the first string",
             "fooling set: after the first string, the same string costs 0, every other one more",
-            exact=True,
         ),
         circuit=Bound(
             "NL",
@@ -62,9 +61,9 @@ class EditDistance(Task):
         ),
         steps=Bound("n^2", "constant depth", "a cell each, Feng et al. 2023; that fewer suffice is not excluded"),
         layers=Bound(
-            "O(log^2 n)",
+            "O(log n)",
             "polynomially many padding tokens; without, 2n - 1 loops, an anti-diagonal each",
-            "the least cost of paths through the table, of twice the length each time",
+            "NL lies in TC1, which is log n loops (arXiv 2505.18948): paths of twice the length each time",
         ),
     )
 

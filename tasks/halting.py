@@ -37,7 +37,11 @@ HALT = 0
 
 @dataclass(frozen=True)
 class Halting(Decision):
-    """Whether *halt*, token 0, is reached within so many steps. Nodes are other tokens, n of ``labels``."""
+    """Whether *halt*, token 0, is reached within so many steps. Nodes are other tokens, n of ``labels``.
+
+    Short prompts are small graphs: at n = 2t, how many nodes halt within t, wherever the walk starts, is right on .85
+    of the twins (t = 4), at 4t on .68, at 8t on .61. It takes the whole graph to count them.
+    """
 
     within: int = 4  # steps, t
     labels: int = 128
@@ -51,7 +55,6 @@ class Halting(Decision):
             "log2 ⌊n/2⌋! bits at least, about (n/2) log2 n",
             "t >= 2",
             "fooling set: half of the edges map nodes one to one, the others send one of these to halt; derived",
-            exact=True,
         ),
         circuit=Bound(
             "AC0 for each t, complete for L for t up to n", "", "reachability with outdegree 1: Cook and McKenzie 1987"

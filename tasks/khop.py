@@ -56,7 +56,8 @@ class Khop(Task):
         state=Bound(
             "O(C·k·log C) bits, C characters",
             "k is told first; it may be as large as n",
-            "kept of each character: what 0 .. k-1 hops lead to from the place after it; derived",
+            "kept of each character: what 0 .. k-1 hops lead to from the place after it; derived. It is not Ω(n), "
+            "since k is told first",
         ),
         circuit=Bound("AC0 for each k, L for k up to n", "", "a hop is first-order; pointers can be followed in L"),
         steps=Bound("k", "one layer of hard attention", "a hop a step; exactly so many: arXiv 2501.12997"),

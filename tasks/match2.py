@@ -47,7 +47,7 @@ class Match2(Decision):
     tokens: str = "item"  # a tuple is one token, or dim with "coordinate"
 
     version = 1
-    golden = {1: "27e223a72f463b5d"}
+    golden = {1: "0cb366f7a1f8a8b2"}
     shortest, longest = 2, 1024
     twin_tokens = 1
     theory = Theory(
@@ -89,25 +89,27 @@ class Match2(Decision):
         """A table and one pass, every pair, a scan of answers."""
         search = PairSearch(
             items=lambda prompt: prompt.reshape(len(prompt), -1, self._tokens.width),
-            hit=lambda prompt, x, y: (self._vectors(x) == self._sums.partner(self._vectors(y), 0)).all(axis=-1),
+            hit=lambda prompt, x, y: (self._tokens.single(x) == self._sums.partner(self._tokens.single(y), 0)).all(
+                axis=-1
+            ),
             found=lambda prompt: self._sums.found(self._tokens.read(prompt), 0),
             say=self.say,
             width=self._tokens.width,
         )
-        table = lookup(search, lambda _, items: self._tokens.write(self._sums.partner(self._vectors(items), 0)))
+        table = lookup(search, lambda _, items: self._tokens.write(self._sums.partner(self._tokens.single(items), 0)))
         return {"lookup": table, "pairs": search.pairs, "scan": search.scan}
 
     def twins(self, rng: np.random.Generator, pairs: int, length: int) -> Ints:
         """One coordinate of one item moves: the item is the negative of another, then of none and like none."""
-        return self._write(self._sums.twins(rng, 0, pairs, length))
+        return self._tokens.line(self._sums.twins(rng, 0, pairs, length))
 
     def broad(self, rng: np.random.Generator, yes: np.ndarray, length: int) -> Ints:
         """The number of pairs {v, -v} that occur is uniform over those possible with the values that occur."""
-        return self._write(self._sums.broad(rng, 0, yes, length))
+        return self._tokens.line(self._sums.broad(rng, 0, yes, length))
 
     def natural(self, rng: np.random.Generator, size: int, length: int) -> Ints:
         """Uniform tuples."""
-        return self._write(self._sums.natural(rng, size, length))
+        return self._tokens.line(self._sums.natural(rng, size, length))
 
     def holds(self, prompt: Ints) -> np.ndarray:
         """Sort by pairs {v, -v}, compare each item with the first of its pair."""
@@ -159,12 +161,3 @@ class Match2(Decision):
     @property
     def _sums(self) -> Sums:
         return Sums(self.modulus, self.dim)
-
-    def _vectors(self, written) -> Ints:
-        """(B, m, W) -> (B, m, d)."""
-        return self._tokens.read(written)[..., 0, :]
-
-    def _write(self, items) -> Ints:
-        """(..., n, d) -> (..., P)."""
-        written = self._tokens.write(items)
-        return written.reshape(*written.shape[:-2], -1)

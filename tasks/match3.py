@@ -45,7 +45,7 @@ class Match3(Decision):
     tokens: str = "item"  # a tuple is one token, or dim with "coordinate"
 
     version = 1
-    golden = {1: "c3698fb908b6fd93"}
+    golden = {1: "e107323018b5e870"}
     shortest, longest = 4, 1024  # of three items the sum is the question itself
     theory = Theory(
         time=Bound(
@@ -100,15 +100,15 @@ class Match3(Decision):
 
     def twins(self, rng: np.random.Generator, pairs: int, length: int) -> Ints:
         """One item of a solution is corrupted, by one coordinate if that leaves no other solution."""
-        return self._write(self._triples.twins(rng, pairs, length))
+        return self._tokens.line(self._triples.twins(rng, pairs, length))
 
     def broad(self, rng: np.random.Generator, yes: np.ndarray, length: int) -> Ints:
-        """The number of solutions that have no item in common is uniform from 1 to n/3."""
-        return self._write(self._triples.broad(rng, yes, length))
+        """The number of solutions that have no item in common is uniform from 1 to (n-1)/3."""
+        return self._tokens.line(self._triples.broad(rng, yes, length))
 
     def natural(self, rng: np.random.Generator, size: int, length: int) -> Ints:
         """Uniform tuples."""
-        return self._write(rng.integers(0, self.modulus, (size, length, self.dim)))
+        return self._tokens.line(rng.integers(0, self.modulus, (size, length, self.dim)))
 
     def holds(self, prompt: Ints) -> np.ndarray:
         """A table of what each two items lack."""
@@ -155,11 +155,6 @@ class Match3(Decision):
     @property
     def _triples(self) -> Triples:
         return Triples(self.modulus, self.dim)
-
-    def _write(self, items) -> Ints:
-        """(..., n, d) -> (..., P)."""
-        written = self._tokens.write(items)
-        return written.reshape(*written.shape[:-2], -1)
 
     def _found(self, prompt):
         return self._triples.found(self._tokens.read(prompt))

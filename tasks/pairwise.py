@@ -134,7 +134,7 @@ class Pairwise(Task):
             close = self._norm.diameters(items)[:, -1] < np.ravel(self._norm.limit(alpha))
         else:
             raise ValueError(f"split={split}: boundary, broad and natural exist")
-        prompt = self._tokens.write(items).reshape(len(items), length * self._tokens.width)
+        prompt = self._tokens.line(items)
         if self.alpha == "prompt":
             shown = self._examples(rng, alpha, length) if self.shots else alpha + self._before_alphas
             shown = np.repeat(shown, 2 if split == "boundary" else 1, axis=0)
@@ -221,7 +221,7 @@ class Pairwise(Task):
         twins = self._norm.twins(rng, alpha, size, length)
         items = np.concatenate([twins, broad.reshape(size, others, length, self.dim)], axis=1)
         close = np.concatenate([np.tile([True, False], (size, 1)), close.reshape(size, others)], axis=1)
-        written = self._tokens.write(items).reshape(size, self.shots, length * self._tokens.width)
+        written = self._tokens.line(items)
         solved = np.concatenate([written, self._tokens.say(close)[..., None]], axis=2)  # (B, shots, n W + 1)
         order = rng.random((size, self.shots, 1)).argsort(axis=1)
         return np.take_along_axis(solved, order, axis=1).reshape(size, self.shots * solved.shape[2])

@@ -57,7 +57,6 @@ class Recall(Task):
             "log2(M(M-1)···(M-N+1)) bits at least, about N·log2 M",
             "N = pairs, M = symbols / 2 values; with the keys known beforehand",
             "fooling set, as for INDEX: the query of a value tells apart what differs in it; Arora et al. 2024 (Based)",
-            exact=True,
         ),
         circuit=Bound("AC0", "", "an OR over the places of equalities of log2(symbols) bits"),
         steps=Bound("0", "a softmax model of two layers", "answers are said inside the prompt, before any step"),

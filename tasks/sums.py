@@ -27,7 +27,7 @@ from tasks.sampling import shuffled
 Target = int | Ints
 KINDS = range(4, 65)  # of items in a pool; up to as many as it is drawn for, if that is more
 GUESSES = 4  # at a tuple that may be added, before all that may be are listed
-DOUBLED = 1 / 8  # of the yes of broad, in which an item that is its own partner occurs twice
+DOUBLED = 1 / 8  # of the rows of broad, in which an item occurs twice at least: its own partner in a yes
 AT_ONCE = 2**24  # entries of a table held in memory together
 
 
@@ -75,13 +75,14 @@ class Sums:
 
         As many different items occur and as often: the items of one class become the partners of another's. A single
         one may occur twice in a *yes*, in a share ``DOUBLED`` it does if there is one; it is then one of the pairs, the
-        only one if there are to be no more. What training never shows is not learned.
+        only one if there are to be no more. In as many *no* another occurs twice. What training never shows is not
+        learned.
         """
         target = np.broadcast_to(target, (len(yes), 1, self.dim))
         items = np.concatenate([*self._apart(rng, target), self._crowd(rng, len(yes), length - 2)], axis=1)
         half, exists = self._half(rng, target)
-        doubled = yes & exists & (rng.random(len(yes)) < DOUBLED)
-        items[doubled, :2] = half[doubled]
+        doubled = exists & (rng.random(len(yes)) < DOUBLED)
+        items[doubled, :2] = np.where(yes[:, None, None], half, items[:, :1])[doubled]
         items = self._free(items, target, twice=yes)
         first, single = firsts(self.classes(items, target)), self.single(items, target)
         leads = (first == np.arange(length)) & ~single  # one item of each class
@@ -195,14 +196,16 @@ class Triples:
         return shuffled(rng, twins)
 
     def broad(self, rng: np.random.Generator, yes: np.ndarray, length: int) -> Ints:
-        """(B, n, d): a *yes* has 1 to n/3 disjoint triples, evenly spread, and is a *no* without as many of its items.
+        """(B, n, d): a *yes* has 1 to (n-1)/3 disjoint triples, evenly spread, and is a *no* without as many items.
 
         Those complete the triples. In a *no* as many items are members of the free set that occur once.
         """
         items = np.empty((len(yes), length, self.dim), dtype=np.int64)
         for rows in self._portions(len(yes)):
             solved = yes[rows, None]
-            triples = rng.integers(1, min(length // 3, self._top(length) - 1) + 1, len(rows))
+            triples = rng.integers(
+                1, min((length - 1) // 3, self._top(length) - 1) + 1, len(rows)
+            )  # n/3 would fix the sum
             kinds = self._kinds(rng, length, triples)
             pool, _, _ = self._grown(rng, np.where(solved[:, 0], kinds, kinds + triples))
             last = np.arange(length) - (length - triples)[:, None]  # 0, 1, ... of the items that complete triples

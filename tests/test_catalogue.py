@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import tasks
@@ -56,8 +55,3 @@ def test_every_shelf_is_listed(shelf, capsys):
 def test_there_is_no_page_of_anything_else(capsys):
     assert main(["list", "traces", "--page"]) == 2
     assert "`list tasks --page`" in capsys.readouterr().err
-
-
-def test_an_example_is_the_same_on_every_day():
-    task = tasks.load("words")()
-    assert np.array_equal(catalogue.example(task).prompt, catalogue.example(task).prompt)

@@ -99,3 +99,12 @@ def test_what_it_costs_depends_on_the_order():
 def test_settings_that_cannot_be_are_refused_in_a_sentence(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         LateRule(**settings)
+
+
+@pytest.mark.parametrize("values", [7, 8])
+def test_two_equal_items_say_nothing_by_themselves(values):
+    problem = LateRule(values=values)
+    drawn = problem.sample(np.random.default_rng(5), 6000, 2, "broad")
+    equal, yes = drawn.prompt[:, 0] == drawn.prompt[:, 1], drawn.answer[:, 0] == problem.vocab - 1
+    assert 0.03 < equal[yes].mean() < 0.2, "as natural has them, so that training shows both kinds"
+    assert 0.03 < equal[~yes].mean() < 0.2

@@ -111,10 +111,10 @@ def test_twins_differ_in_one_item_of_a_solution(problem, length):
 
 @pytest.mark.parametrize("problem", [Match3(), Match3(256, dim=1)], ids=named)
 def test_broad_spreads_the_number_of_disjoint_solutions_evenly(problem):
-    instance, fewest = sample(problem, 600, 9, "broad"), []
+    instance, fewest = sample(problem, 600, 10, "broad"), []
     for row, answer in zip(instance.prompt.tolist(), instance.answer[:, 0], strict=True):
         items, gone = tuples(problem, row), 0
-        while all(solved(problem, left) for left in combinations(items, 9 - gone)):
+        while all(solved(problem, left) for left in combinations(items, 10 - gone)):
             gone += 1
         assert (gone > 0) == (answer == problem.vocab - 1)
         if gone:

@@ -37,6 +37,15 @@ class Tokens:
             return tokens.reshape(*tokens.shape[:-1], tokens.shape[-1] // self.dim, self.dim)
         return digits(tokens, self.values, self.dim)
 
+    def line(self, vectors: Ints) -> Ints:
+        """One vector after the other, the inverse of :meth:`read`: (..., n, d) -> (..., n W)."""
+        written = self.write(vectors)
+        return written.reshape(*written.shape[:-2], written.shape[-2] * self.width)
+
+    def single(self, written: Ints) -> Ints:
+        """Vectors that are written apart: (..., W) -> (..., d)."""
+        return self.read(written)[..., 0, :]
+
     def say(self, close: np.ndarray) -> Ints:
         """True becomes *yes*, false *no*."""
         return self.no + close.astype(np.int64)

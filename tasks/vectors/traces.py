@@ -81,15 +81,11 @@ class Comparison:
         )
 
     def _far(self, prompt, x, y):
-        return self.norm.distance(self._vectors(x), self._vectors(y)) >= self.question(prompt)[1]
+        return self.norm.distance(self.tokens.single(x), self.tokens.single(y)) >= self.question(prompt)[1]
 
     def _found(self, prompt):
         items, limit = self.question(prompt)
         return self.norm.diameters(items) >= limit
-
-    def _vectors(self, written) -> Ints:
-        """(B, m, W) -> (B, m, d)."""
-        return self.tokens.read(written)[..., 0, :]
 
     def _running_extremes(self, prompt):
         items, limit = self.question(prompt)
