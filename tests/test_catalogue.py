@@ -19,7 +19,7 @@ def test_the_page_of_the_documents_is_what_the_code_says(capsys):
 
 def test_every_task_has_a_section_with_a_twin_its_traces_and_its_bounds(task):
     name = type(task).__module__.removeprefix("tasks.")
-    section = PAGE.read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
+    section = catalogue.page().split(f"\n## {name}\n")[1].split("\n## ")[0]
     assert section.count("```text") == 1 + len(type(task).variations())
     for trace, how in task.traces.items():
         assert f"| `{trace}` | {how.law} |" in section

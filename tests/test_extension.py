@@ -22,7 +22,7 @@ from itertools import product
 
 import numpy as np
 
-from tasks.base import Bound, Instance, Task, Theory, Trace
+from tasks.base import SPLITS, Bound, Instance, Task, Theory, Trace
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,11 @@ class LastOdd(Task):
     @property
     def traces(self):
         look = lambda prompt: prompt[:, -1:, None]
-        return {"look": Trace(1, "1", lambda n: 1, look, lambda p, _, i: look(p)[:, 0], lambda s: self._say(s[:, 0]))}
+        return {"look": Trace(1, "1", lambda n: 1, look, lambda p, done: look(p)[:, 0], lambda s: self._say(s[:, 0]))}
 
     def sample(self, rng, size, length, split):
+        if split not in SPLITS:
+            raise ValueError(f"split={split}: {', '.join(SPLITS)} exist")
         prompt = rng.integers(0, self.values, (size, length))
         if split == "boundary":
             prompt[1::2] = prompt[: size // 2 * 2 : 2]
