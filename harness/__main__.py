@@ -282,7 +282,7 @@ def list_(arguments: argparse.Namespace) -> int:
 
 def check(arguments: argparse.Namespace) -> int:
     """Hold the laws against a task and a variant with your own settings, and say whether the task is a test."""
-    from harness import check, config, validity
+    from harness import check, config
 
     groups = {word.partition("=")[0].partition(".")[0] for word in arguments.settings}
     if not groups & {"task", "attention"}:
@@ -291,6 +291,8 @@ def check(arguments: argparse.Namespace) -> int:
     if "task" in groups:
         sized = any(word.startswith("model.context=") for word in arguments.settings)
         (point,) = config.points([*arguments.settings, *([] if sized else ["model.context=1000000"])])  # none is built
+        from harness import validity  # scikit-learn
+
         found = check.of_task(point.task)
         passed &= all(verdict.passed for verdict in found)
         print("\n".join(check.verdicts(point.task_name, found)), end="\n\n", flush=True)

@@ -28,9 +28,8 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def about(task: Task | type[Task]) -> str:
+def about(kind: type[Task]) -> str:
     """The question of a task: the first line of its module."""
-    kind = task if isinstance(task, type) else type(task)
     return (sys.modules[kind.__module__].__doc__ or "").strip().splitlines()[0]
 
 
@@ -58,9 +57,9 @@ def words(task: Task, tokens: Ints) -> str:
     return " ".join(task.word(int(token)) for token in tokens)
 
 
-def example(task: Task, length: int | None = None) -> Instance:
+def example(task: Task) -> Instance:
     """A boundary instance with its twin: the same on every day."""
-    return draw(task, max(EXAMPLE, task.shortest) if length is None else length, "boundary", 2)
+    return draw(task, max(EXAMPLE, task.shortest), "boundary", 2)
 
 
 def _tasks() -> str:
@@ -114,7 +113,7 @@ def _page() -> Iterator[str]:
 
 
 def _section(name: str, task: Task) -> Iterator[str]:
-    yield from ("", f"## {name}", "", f"**{about(task)}**")
+    yield from ("", f"## {name}", "", f"**{about(type(task))}**")
     yield ""
     settings = ", ".join(f"`{key}={value}`" for key, value in asdict(task).items()) or "none"
     yield f"Settings: {settings}. Lengths {task.shortest} to {task.longest}, {task.vocab} tokens."
@@ -123,10 +122,9 @@ def _section(name: str, task: Task) -> Iterator[str]:
     yield from ("", "```text", *twin(task, example(task)), "```")
     for other in type(task).variations():
         yield from ("", f"With `{changed(other)}`:", "", "```text", *twin(other, example(other)), "```")
-    known = {changed(one): one.traces for one in (task, *type(task).variations())}
     rows = {}
-    for traces in known.values():
-        for trace, how in traces.items():
+    for one in (task, *type(task).variations()):
+        for trace, how in one.traces.items():
             counts = [str(how.count(n)) if task.shortest <= n <= task.longest else "" for n in (8, 16, 32)]
             rows.setdefault(trace, [f"`{trace}`", how.law, *counts, str(how.width)])
     yield ""

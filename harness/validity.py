@@ -21,9 +21,9 @@ from harness.draw import Source
 from harness.evaluate import Question, evaluate
 from harness.sequence import encode, vocabulary
 from harness.settings import Experiment
-from tasks.base import SPLITS, Instance, Ints, Task
+from tasks import shortcuts
+from tasks.base import SPLITS, Instance, Task
 from tasks.draws import MANY, draw
-from tasks.shortcuts import shortcut_scores
 
 NEARLY = 0.90  # a rule that is right so often leaves a model little to show
 
@@ -57,6 +57,7 @@ class Oracle:
 
     def __init__(self, source: Source, length: int):
         self.source, self.length = source, length
+        self.places = source.instances(SPLITS[0], length, 1).prompt.shape[1]  # P
 
     def parameters(self) -> Iterator[Tensor]:
         """On the CPU."""
@@ -68,21 +69,19 @@ class Oracle:
 
     def read(self, tokens: Tensor, given: int, at: slice | Tensor) -> Tensor:
         """Logits (B, N, V) at the positions ``at``: certain of the next token, or of the answer that is said there."""
-        whole = self._whole(tokens[:, :given])
-        said = self._answer(tokens[:, :given]) if isinstance(at, Tensor) else whole[:, 1:][:, : tokens.shape[1]][:, at]
+        if isinstance(at, Tensor):
+            said = torch.from_numpy(self._solved(tokens).answer)
+        else:
+            said = self._whole(tokens)[:, 1 : tokens.shape[1] + 1][:, at]
         return one_hot(said, vocabulary(self.source.task)).float()
-
-    def _prompt(self, given: Tensor) -> Ints:
-        places = self.source.instances(SPLITS[0], self.length, 1).prompt.shape[1]
-        return given[:, 1 : 1 + places].numpy()
-
-    def _answer(self, given: Tensor) -> Tensor:
-        return torch.from_numpy(self.source.task.solve(self._prompt(given)))
 
     def _whole(self, given: Tensor) -> Tensor:
         """The sequence that begins with what is given."""
-        solved = Instance(self._prompt(given), self._answer(given).numpy())
-        return encode(self.source.task, self.source.scratchpad, solved, self.length).tokens
+        return encode(self.source.task, self.source.scratchpad, self._solved(given), self.length).tokens
+
+    def _solved(self, given: Tensor) -> Instance:
+        prompt = given[:, 1 : 1 + self.places].numpy()
+        return Instance(prompt, self.source.task.solve(prompt))
 
 
 def points(experiment: Experiment, results: Sequence[Path] = (), quiet: bool = False) -> list[Point]:
@@ -132,7 +131,7 @@ def unreachable(task: Task, length: int, mask: str) -> float:
 
 def _rules(task: Task, length: int, split: str) -> dict[str, float]:
     seen, fresh = (draw(task, length, split, MANY, stream) for stream in (1, 2))
-    return shortcut_scores(task, length, split) | baselines.scores(seen, fresh)
+    return shortcuts.scores(seen, fresh) | baselines.scores(seen, fresh)
 
 
 def _seen(experiment: Experiment, source: Source, items: Mapping, quiet: bool) -> dict[tuple[str, int], float]:

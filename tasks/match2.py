@@ -24,7 +24,7 @@ Source: Sanford, Hsu, Telgarsky 2023 (arXiv 2306.02896), where each item says wh
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 
@@ -126,9 +126,7 @@ class Match2(Decision):
 
     def so_far(self, prompt: Ints) -> Ints:
         """Is there a match, up to this item? Told at the last token of each, (B, P)."""
-        told, width = np.full(prompt.shape, -1), self._tokens.width
-        told[:, width - 1 :: width] = self.say(self._sums.found(self._tokens.read(prompt), 0))
-        return told
+        return self._tokens.told(self.say(self._sums.found(self._tokens.read(prompt), 0)))
 
     def classes(self) -> int | None:
         """Of each pair {v, -v} neither was seen, or one side was; of each single one, it or not; or all is over."""
@@ -148,7 +146,7 @@ class Match2(Decision):
 
     def prompts(self, length: int) -> Ints:
         """Every sequence of tuples."""
-        return np.array(list(product(range(self.symbols), repeat=length * self._tokens.width)), dtype=np.int64)
+        return self._tokens.every(length)
 
     def symbol(self, token: int) -> str:
         """Residues read as numbers, tuples as (3,0,7)."""
@@ -156,7 +154,7 @@ class Match2(Decision):
 
     @property
     def _tokens(self) -> Tokens:
-        return Tokens(self.modulus, self.dim, self.dim if self.tokens == "coordinate" else 1)
+        return Tokens.of(self.modulus, self.dim, self.tokens)
 
     @property
     def _sums(self) -> Sums:

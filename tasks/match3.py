@@ -23,7 +23,6 @@ Merrill, Bowman 2024, with modulus = 10 and dim = 3, at lengths up to 14.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
@@ -126,9 +125,7 @@ class Match3(Decision):
 
     def so_far(self, prompt: Ints) -> Ints:
         """Do three items add up to zero, up to this one? Told at the last token of each, (B, P)."""
-        told, width = np.full(prompt.shape, -1), self._tokens.width
-        told[:, width - 1 :: width] = self.say(self._found(prompt))
-        return told
+        return self._tokens.told(self.say(self._found(prompt)))
 
     @classmethod
     def variations(cls) -> tuple["Match3", ...]:
@@ -142,7 +139,7 @@ class Match3(Decision):
 
     def prompts(self, length: int) -> Ints:
         """Every sequence of tuples."""
-        return np.array(list(product(range(self.symbols), repeat=length * self._tokens.width)), dtype=np.int64)
+        return self._tokens.every(length)
 
     def symbol(self, token: int) -> str:
         """Residues read as numbers, tuples as (3,0,7)."""
@@ -150,7 +147,7 @@ class Match3(Decision):
 
     @property
     def _tokens(self) -> Tokens:
-        return Tokens(self.modulus, self.dim, self.dim if self.tokens == "coordinate" else 1)
+        return Tokens.of(self.modulus, self.dim, self.tokens)
 
     @property
     def _triples(self) -> Triples:

@@ -27,7 +27,7 @@ bits are independent ones with probability p, and of the two orthogonal vectors 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations, count, product
+from itertools import combinations, count
 from math import comb
 
 import numpy as np
@@ -165,9 +165,7 @@ class OrthogonalVectors(Decision):
 
     def so_far(self, prompt: Ints) -> Ints:
         """Are two vectors orthogonal, up to this one? Told at the last token of each, (B, P)."""
-        told, width = np.full(prompt.shape, -1), self._tokens.width
-        told[:, width - 1 :: width] = self.say(_found(self._tokens.read(prompt)))
-        return told
+        return self._tokens.told(self.say(_found(self._tokens.read(prompt))))
 
     @classmethod
     def variations(cls) -> tuple["OrthogonalVectors", ...]:
@@ -181,7 +179,7 @@ class OrthogonalVectors(Decision):
 
     def prompts(self, length: int) -> Ints:
         """Every sequence of vectors."""
-        return np.array(list(product(range(self.symbols), repeat=length * self._tokens.width)), dtype=np.int64)
+        return self._tokens.every(length)
 
     def symbol(self, token: int) -> str:
         """Bits read as numbers, vectors as (0,1,1)."""
@@ -189,7 +187,7 @@ class OrthogonalVectors(Decision):
 
     @property
     def _tokens(self) -> Tokens:
-        return Tokens(2, self.dim, self.dim if self.tokens == "coordinate" else 1)
+        return Tokens.of(2, self.dim, self.tokens)
 
     def _planted(self, rng, size, length, least) -> Ints:
         """(size, 2, d): orthogonal, each with the marginal of all vectors but for at least ``least`` ones."""

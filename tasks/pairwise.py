@@ -150,9 +150,9 @@ class Pairwise(Task):
     def so_far(self, prompt: Ints) -> Ints:
         """Are all vectors close, up to this one? Told at the last token of each vector of the question, (B, P)."""
         items, limit = self._question(prompt)
-        told, width = np.full(prompt.shape, -1), self._tokens.width
-        told[:, width - 1 - items.shape[1] * width :: width] = self._tokens.say(self._norm.diameters(items) < limit)
-        return told
+        told = self._tokens.told(self._tokens.say(self._norm.diameters(items) < limit))
+        shown = prompt.shape[1] - told.shape[1]  # tokens before the question
+        return np.pad(told, [(0, 0), (shown, 0)], constant_values=-1)
 
     def chance(self, length: int) -> float:
         """Two answers."""
@@ -195,7 +195,7 @@ class Pairwise(Task):
 
     @property
     def _tokens(self) -> Tokens:
-        return Tokens(self.values, self.dim, self.dim if self.tokens == "coordinate" else 1)
+        return Tokens.of(self.values, self.dim, self.tokens)
 
     @property
     def _before_alphas(self) -> int:

@@ -19,7 +19,11 @@ COMMON = 512  # tokens that a bag counts one by one; in a larger vocabulary each
 
 def shortcut_scores(task: Task, length: int, split: str = "boundary") -> dict[str, float]:
     """Accuracy of every cheap rule: fitted on one sample, measured on another; all answer tokens must be right."""
-    seen, fresh = (draw(task, length, split, MANY, stream) for stream in (1, 2))
+    return scores(*(draw(task, length, split, MANY, stream) for stream in (1, 2)))
+
+
+def scores(seen: Instance, fresh: Instance) -> dict[str, float]:
+    """Accuracy on ``fresh`` of every cheap rule, fitted on ``seen``."""
     return {name: score(rule, seen, fresh) for name, rule in SHORTCUTS.items()}
 
 

@@ -7,6 +7,7 @@
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -21,6 +22,11 @@ class Tokens:
     values: int
     dim: int
     width: int = 1  # W
+
+    @classmethod
+    def of(cls, values: int, dim: int, tokens: str) -> "Tokens":
+        """As a task's setting ``tokens`` says: *item* or *coordinate*."""
+        return cls(values, dim, dim if tokens == "coordinate" else 1)
 
     @property
     def no(self) -> int:
@@ -45,6 +51,16 @@ class Tokens:
     def single(self, written: Ints) -> Ints:
         """Vectors that are written apart: (..., W) -> (..., d)."""
         return self.read(written)[..., 0, :]
+
+    def told(self, said: Ints) -> Ints:
+        """Something said of each vector, at the last of its tokens, -1 at the others: (B, n) -> (B, n W)."""
+        told = np.full((*said.shape, self.width), -1)
+        told[..., -1] = said
+        return told.reshape(len(said), -1)
+
+    def every(self, length: int) -> Ints:
+        """All sequences of so many vectors, (N, n W)."""
+        return np.array(list(product(range(self.no), repeat=length * self.width)), dtype=np.int64)
 
     def say(self, close: np.ndarray) -> Ints:
         """True becomes *yes*, false *no*."""
