@@ -66,6 +66,7 @@ def test_one_yaml_one_class(name):
     assert settings.pop("name") == name
     parameters = list(inspect.signature(attention.load(name).__init__).parameters)
     turned = ["rotate"] if issubclass(attention.load(name), attention.Attention) else []
+    turned += ["bias"] if getattr(attention.load(name), "biased", False) else []
     assert parameters == ["self", "width", "heads", *settings, *turned]
 
 
@@ -676,7 +677,7 @@ def may_see(tokens, prefix):
 
 def weights(mixer, x, prefix):
     """(B, H, T, T), what each query makes of each key: what is mixed of unit vectors."""
-    q, k, _ = mixer._heads(x.detach())
+    q, k, _ = mixer.project(x.detach())
     return mixer.mix(q, k, torch.eye(x.shape[1], dtype=q.dtype).expand(*q.shape[:2], -1, -1), None, prefix)[0]
 
 
@@ -777,7 +778,7 @@ def test_linear_scores_inside_its_chunks():
 def test_rotated_linear_attention_is_roformers(prefix):
     """Σ (R_t φ(q_t))·(R_j φ(k_j)) v_j / Σ φ(q_t)·φ(k_j), with each R written out as a matrix (Su et al. 2021)."""
     mixer = check.make(partial(Linear, rotate=turn))
-    q, k, v = mixer._heads(numbers(LONG).detach())
+    q, k, v = mixer.project(numbers(LONG).detach())
     angles = torch.arange(LONG)[:, None] * 10_000.0 ** (-torch.arange(0, 6, 2, dtype=torch.float64) / 6)
     planes = torch.stack([angles.cos(), -angles.sin(), angles.sin(), angles.cos()], -1).unflatten(-1, (2, 2))
     matrices = torch.stack([torch.block_diag(*place) for place in planes])  # (T, D, D)

@@ -1,16 +1,19 @@
 """What a sequence map is: (B, T, C) -> (B, T, C), in a fast form and in the paper's, with the price of the fast one.
 
-Shape letters: ``B`` batch · ``T`` sequence tokens · ``C`` model width · ``H`` heads · ``D`` head width.
+Shape letters: ``B`` batch · ``T`` sequence tokens · ``C`` model width · ``H`` heads · ``D`` head width · ``K`` width of a
+head's queries and keys, D unless a setting ``key_width`` says otherwise.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 State = Any  # a NamedTuple of one layer: ``seen`` (tokens so far, an int), then tensors with the batch first
-Rotate = Callable[[Tensor, int], Tensor]  # (B, H, T, D), the first of them at place ``seen`` -> the same shape
+Rotate = Callable[[Tensor, int], Tensor]  # (B, H, T, any), the first of them at place ``seen`` -> the same shape
+Bias = Callable[[Tensor, Tensor, int], Tensor]  # (T,) and (R,), places of queries and of keys, and H -> (H, T, R)
 MASKS = ("causal", "prefix", "encoder")
 
 
@@ -56,6 +59,8 @@ class Mixer(nn.Module, ABC):
     formula: ClassVar[str]  # the map in one line, for the catalogue
     source: ClassVar[str]  # the paper
     masks: ClassVar[tuple[str, ...]] = MASKS  # which it can keep; the others are refused
+    order: ClassVar[int] = 2  # tokens that meet in a score: a pair, or more of them
+    local: ClassVar[bool] = False  # a control: output t depends on input t alone
 
     @abstractmethod
     def forward(self, x: Tensor, state: State | None = None, prefix: int = 0) -> tuple[Tensor, State | None]:
@@ -82,30 +87,47 @@ class Mixer(nn.Module, ABC):
 
     @abstractmethod
     def scored_pairs(self, tokens: int, seen: int | None = None, prefix: int = 0) -> int:
-        """Pairs (query, key) that are scored and that the mask allows, over all heads."""
+        """Pairs (query, key) that are scored and that the mask allows, over all heads; of ``order`` 3, triples."""
 
     @abstractmethod
     def serial_steps(self, tokens: int, prefix: int = 0) -> int:
         """Longest chain of dependent steps over the sequence in one call of ``forward``."""
 
+    def mixing(self, x: Tensor, prefix: int = 0) -> Tensor | None:
+        """(B, T, C) -> (B, H, T, T): what output t of a head makes of the value of token j, the map as a matrix.
+
+        None for a map that is not linear in any values.
+        """
+        return None
+
 
 class Attention(Mixer):
-    """A mixer with heads: projects to queries, keys and values (B, H, T, D), mixes them, projects back.
+    """A mixer with heads: projects to queries and keys (B, H, T, K) and values (B, H, T, D), mixes, projects back.
 
     A subclass gives ``mix`` and ``naive_mix`` on heads, the state, and the price of ``mix`` for all heads together.
-    ``self.rotate`` is what the positions do to queries and keys; ``mix`` applies it where its formula says so, so that
-    scores depend on the distance (Su et al. 2021, RoFormer).
+    Both are linear in the values, whatever their width. ``self.rotate`` is what the positions do to queries and keys;
+    ``mix`` applies it where its formula says so, after a feature map, so that scores depend on the distance (Su et al.
+    2021, RoFormer). ``self.bias``, where ``biased``, is what they add to scores.
+    One whose tokens say more than three things (how much to forget, say) overrides :meth:`project` and
+    ``mix_flops``, and takes what is more behind the values: ``mix(q, k, v, more, state, prefix)``.
     """
 
-    def __init__(self, width: int, heads: int, rotate: Rotate = unrotated):
+    biased: ClassVar[bool] = False  # whether there are scores that a bias can be added to; then it takes ``bias``
+
+    def __init__(
+        self, width: int, heads: int, rotate: Rotate = unrotated, bias: Bias | None = None, key_width: int | None = None
+    ):
         super().__init__()
-        self.heads, self.head_width, self.rotate = heads, width // heads, rotate
-        self.project_in = nn.Linear(width, 3 * width)
+        self.heads, self.head_width, self.rotate, self.bias = heads, width // heads, rotate, bias
+        self.key_width = self.head_width if key_width is None else key_width
+        if not 1 <= self.key_width <= 2**16:
+            raise ValueError(f"attention.key_width={key_width}: 1 or more is needed, and at most 2^16")
+        self.project_in = nn.Linear(width, heads * (2 * self.key_width + self.head_width))
         self.project_out = nn.Linear(width, width)
 
     @abstractmethod
     def mix(self, q: Tensor, k: Tensor, v: Tensor, state: State | None, prefix: int) -> tuple[Tensor, State | None]:
-        """Three times (B, H, T, D) -> (B, H, T, D) and the next state; the prefix is legal."""
+        """Twice (B, H, T, K) and (B, H, T, D) -> (B, H, T, D) and the next state; the prefix is legal."""
 
     @abstractmethod
     def naive_mix(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
@@ -113,26 +135,62 @@ class Attention(Mixer):
 
     @abstractmethod
     def mix_flops(self, tokens: int, seen: int | None, prefix: int) -> int:
-        """FLOPs of ``mix``."""
+        """FLOPs of all but ``project_in`` and ``project_out``."""
 
     def forward(self, x: Tensor, state: State | None = None, prefix: int = 0) -> tuple[Tensor, State | None]:
         """See :class:`Mixer`."""
         hold_prefix(prefix, x.shape[1], state, self.masks)
-        mixed, state = self.mix(*self._heads(x), state, prefix)
+        mixed, state = self.mix(*self.project(x), state, prefix)
         return self._merge(mixed), state
 
     def naive(self, x: Tensor, prefix: int = 0) -> Tensor:
         """See :class:`Mixer`."""
-        return self._merge(self.naive_mix(*self._heads(x), prefix))
+        return self._merge(self.naive_mix(*self.project(x), prefix))
+
+    def mixing(self, x: Tensor, prefix: int = 0) -> Tensor | None:
+        """See :class:`Mixer`: what is mixed of unit vectors."""
+        hold_prefix(prefix, x.shape[1], None, self.masks)
+        q, k, _, *more = self.project(x)
+        units = torch.eye(x.shape[1], dtype=x.dtype, device=x.device).expand(*q.shape[:2], -1, -1)
+        return self.mix(q, k, units, *more, None, prefix)[0]
 
     def flops(self, tokens: int, seen: int | None = None, prefix: int = 0) -> int:
         """Projections and ``mix``."""
-        width = self.heads * self.head_width
-        return 2 * tokens * width * 4 * width + self.mix_flops(tokens, seen, prefix)
+        weights = self.project_in.weight.numel() + self.project_out.weight.numel()
+        return 2 * tokens * weights + self.mix_flops(tokens, seen, prefix)
 
-    def _heads(self, x: Tensor) -> tuple[Tensor, ...]:
-        # (B, T, 3C) -> three times (B, H, T, D)
-        return self.project_in(x).unflatten(-1, (3, self.heads, self.head_width)).permute(2, 0, 3, 1, 4).unbind(0)
+    def reached(self, mask: Tensor, queries: Tensor, keys: Tensor, like: Tensor) -> Tensor:
+        """(T, R), true where a key is in reach -> what scores (B, H, T, R) take as their mask: the bias inside it."""
+        mask = mask.to(like.device)
+        if self.bias is None:
+            return mask
+        return self.bias(queries, keys, self.heads).to(like).masked_fill(~mask, -torch.inf)
+
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(B, T, C) -> what ``mix`` takes before the state: queries, keys, values, a token in each row."""
+        sizes = [self.heads * width for width in (self.key_width, self.key_width, self.head_width)]
+        return tuple(self._split(part) for part in self.project_in(x).split(sizes, -1))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, T, H · any) -> (B, H, T, any)
 
     def _merge(self, mixed: Tensor) -> Tensor:
         return self.project_out(mixed.transpose(1, 2).flatten(2))  # (B, H, T, D) -> (B, T, C)
+
+
+class Bidirectional(Attention):
+    """Attention that cannot be causal: each output needs all tokens, so nothing is carried from one to the next."""
+
+    masks = ("encoder",)
+
+    def empty(self, batch: int, room: int = 0) -> State:
+        """Raises ValueError: there is no state."""
+        raise ValueError("a map that cannot be causal has no state")
+
+    def state_size(self, length: int) -> int:
+        """Nothing is carried."""
+        return 0
+
+    def serial_steps(self, tokens: int, prefix: int = 0) -> int:
+        """All positions at once."""
+        return 1

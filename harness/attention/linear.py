@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.attention.base import Attention
+from harness.attention.base import Attention, unrotated
 
 CHUNK = 64  # tokens; below it the chunk's own scores cost less than the state's products
 EPSILON = 1e-6  # keeps 0/0 away where every feature underflows
@@ -39,6 +39,9 @@ class Linear(Attention):
     golden = {1: (-0.3459932937630326, 0.385309974213874, -0.12472658318795787, 4339.984251267982)}
     formula = "y_t = φ(q_t)ᵀ Σ_{j≤t} φ(k_j) v_jᵀ / φ(q_t)ᵀ Σ_{j≤t} φ(k_j), φ = elu + 1"
     source = "Katharopoulos et al. 2020"
+
+    def __init__(self, width, heads, rotate=unrotated):
+        super().__init__(width, heads, rotate)
 
     def mix(self, q, k, v, state, prefix):
         """See :class:`Attention`."""

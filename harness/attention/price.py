@@ -12,10 +12,19 @@ from harness.attention.trial import BATCH, EDGES, LONG, SHORT, Variant, cases, m
 
 
 def count_flops(call: Callable, *arguments: object) -> tuple[int, Any]:
-    """FLOPs of a call and what it returned. Fused attention would go uncounted, so it is switched off."""
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    """FLOPs of a call and what it returned. Fused attention would go uncounted, so it is switched off.
+
+    A triangular system is counted as the dense product that it stands for, as masked scores are.
+    """
+    custom = {torch.ops.aten.linalg_solve_triangular: _solved}
+    with FlopCounterMode(display=False, custom_mapping=custom) as counter, sdpa_kernel(SDPBackend.MATH):
         result = call(*arguments)
     return counter.get_total_flops(), result
+
+
+def _solved(shape: torch.Size, right: torch.Size, *_: object, out_shape: torch.Size, **__: object) -> int:
+    """(..., c, c) and (..., c, m): 2 c² m for each system."""
+    return 2 * shape[-1] * out_shape.numel()
 
 
 def law_state_size(variant: Variant) -> None:
@@ -76,14 +85,16 @@ def law_growth_is_at_most_linear(variant: Variant) -> None:
     """After n tokens the next scores at most n + 1 times the pairs of the first; they fill at most n times one's state.
 
     True of a fixed state (both constant), of a cache (both straight lines) and of everything between, such as windows.
+    Where triples are scored (``order`` 3) it is (n + 1)² times, and so on.
     """
     mixer = make(variant)
     if not prefixes(mixer, 1, state=True):
         return  # nothing is carried from token to token
     first, start = mixer.scored_pairs(1, 0), mixer.state_size(0)
     for n in (2**power for power in range(13)):
-        pairs, most = mixer.scored_pairs(1, n), (n + 1) * first
-        assert pairs <= most, f"scored_pairs(1, {n}) is {pairs}: linear growth from {first} at 0 makes {most} at most"
+        pairs, most = mixer.scored_pairs(1, n), (n + 1) ** (mixer.order - 1) * first
+        grows = f"growth of degree {mixer.order - 1}"
+        assert pairs <= most, f"scored_pairs(1, {n}) is {pairs}: {grows} from {first} at 0 makes {most} at most"
         state, most = mixer.state_size(n), start + n * (mixer.state_size(1) - start)
         assert state <= most, f"state_size({n}) is {state}: linear growth from {start} at 0 makes {most} at most"
 

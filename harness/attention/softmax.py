@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.attention.base import Attention
+from harness.attention.base import Attention, unrotated
 
 
 class Cache(NamedTuple):
@@ -44,6 +44,10 @@ class Softmax(Attention):
     golden = {1: (-0.3030025545648129, 0.4814041820568839, -0.25014453912804263, 5265.813518661545)}
     formula = "y_t = Σ_{j≤t} softmax_j(q_t·k_j/√D) v_j"
     source = "Vaswani et al. 2017"
+    biased = True
+
+    def __init__(self, width, heads, rotate=unrotated, bias=None):
+        super().__init__(width, heads, rotate, bias)
 
     def mix(self, q, k, v, state, prefix):
         """See :class:`Attention`."""
@@ -57,21 +61,29 @@ class Softmax(Attention):
     def weigh(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
         """The last T of R tokens weigh all R: (B, H, T, D) and twice (B, H, R, D) -> (B, H, T, D)."""
         tokens, until = q.shape[2], k.shape[2]
-        if tokens in (1, prefix):  # all may see all
+        if self.bias is None and tokens in (1, prefix):  # all may see all
             return F.scaled_dot_product_attention(q, k, v)
-        if tokens == until and not prefix:
+        if self.bias is None and tokens == until and not prefix:
             return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        return F.scaled_dot_product_attention(q, k, v, allowed(tokens, until, prefix, q.device))
+        places = torch.arange(until)
+        reach = self.reached(allowed(tokens, until, prefix, q.device), places[until - tokens :], places, q)
+        return F.scaled_dot_product_attention(q, k, v, reach)
 
     def naive_mix(self, q, k, v, prefix):
         """See :class:`Attention`."""
         q, k, rows = self.rotate(q, 0), self.rotate(k, 0), []
         for t in range(q.shape[2]):
             until = max(t + 1, prefix)
-            scores = (q[:, :, t, None] * k[:, :, :until]).sum(-1) / self.head_width**0.5  # (B, H, until)
-            weights = scores.softmax(-1)
+            weights = self.scores(q, k, t, until).softmax(-1)
             rows.append((weights[..., None] * v[:, :, :until]).sum(2))
         return torch.stack(rows, 2)
+
+    def scores(self, q: Tensor, k: Tensor, t: int, until: int) -> Tensor:
+        """(B, H, until): what query t makes of the first keys, distances taken off."""
+        scores = (q[:, :, t, None] * k[:, :, :until]).sum(-1) / self.head_width**0.5
+        if self.bias is None:
+            return scores
+        return scores + self.bias(torch.tensor([t]), torch.arange(until), self.heads).to(q)[:, 0]
 
     def empty(self, batch, room=0):
         """See :class:`Mixer`."""

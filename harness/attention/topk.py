@@ -22,16 +22,18 @@ class TopK(Softmax):
     formula = "y_t = Σ_{j≤t, j in the k best} softmax_j(q_t·k_j/√D) v_j"
     source = "Gupta et al. 2021"
 
-    def __init__(self, width, heads, k, rotate=unrotated):
-        super().__init__(width, heads, rotate)
+    def __init__(self, width, heads, k, rotate=unrotated, bias=None):
+        super().__init__(width, heads, rotate, bias)
         if not 1 <= k <= 2**30:
             raise ValueError(f"attention.k={k}: 1 or more is needed, and at most 2^30")
         self.k = k
 
     def weigh(self, q, k, v, prefix):
         """See :class:`Softmax`."""
-        scores = (q / self.head_width**0.5) @ k.mT  # (B, H, T, R)
-        kept = allowed(q.shape[2], k.shape[2], prefix, q.device)
+        tokens, until, places = q.shape[2], k.shape[2], torch.arange(k.shape[2])
+        scores, kept = (q / self.head_width**0.5) @ k.mT, allowed(tokens, until, prefix, q.device)  # (B, H, T, R)
+        if self.bias is not None:
+            scores = scores + self.bias(places[until - tokens :], places, self.heads).to(q)
         if k.shape[2] > self.k:
             ranked = scores.detach().masked_fill(~kept, -torch.inf)
             worst = ranked.topk(self.k).values[..., -1:]  # -inf where the mask allows fewer than k
@@ -43,7 +45,7 @@ class TopK(Softmax):
         q, k, rows = self.rotate(q, 0), self.rotate(k, 0), []
         for t in range(q.shape[2]):
             until = max(t + 1, prefix)
-            scores = (q[:, :, t, None] * k[:, :, :until]).sum(-1) / self.head_width**0.5  # (B, H, until)
+            scores = self.scores(q, k, t, until)
             worst = scores.detach().sort(descending=True).values[..., min(self.k, until) - 1, None]
             weights = scores.masked_fill(scores < worst - TIE, -torch.inf).softmax(-1)
             rows.append((weights[..., None] * v[:, :, :until]).sum(2))

@@ -43,8 +43,10 @@ class Window(Attention):
     formula = "y_t = Σ_{j≤t, t-j<w or j<s} softmax_j(q_t·k_j/√D) v_j"
     source = "Beltagy et al. 2020, sinks of Xiao et al. 2023"
 
-    def __init__(self, width, heads, window, sinks, rotate=unrotated):
-        super().__init__(width, heads, rotate)
+    biased = True
+
+    def __init__(self, width, heads, window, sinks, rotate=unrotated, bias=None):
+        super().__init__(width, heads, rotate, bias)
         if not 1 <= window <= 2**30:
             raise ValueError(
                 f"attention.window={window}: 1 or more is needed, a token reaches itself, and at most 2^30"
@@ -67,8 +69,10 @@ class Window(Attention):
             keys, values = k[:, :, near], v[:, :, near]
             if block.sinks:
                 keys, values = (torch.cat([x[:, :, : block.sinks], x[:, :, near]], 2) for x in (k, v))
-            reach = self._reach(block, prefix).to(q.device) if queries.shape[2] > 1 else None  # a single one: all
-            rows.append(F.scaled_dot_product_attention(queries, keys, values, reach))
+            single = queries.shape[2] == 1 and self.bias is None  # it reaches all
+            rows.append(
+                F.scaled_dot_product_attention(queries, keys, values, None if single else self._reach(block, prefix, q))
+            )
         after = None if state is None else Kept(seen + tokens, self._keep(k), self._keep(v))
         return torch.cat(rows, 2), after
 
@@ -78,6 +82,8 @@ class Window(Attention):
         for t in range(q.shape[2]):
             reach = [j for j in range(max(t + 1, prefix)) if abs(t - j) < self.window or j < self.sinks]
             scores = (q[:, :, t, None] * k[:, :, reach]).sum(-1) / self.head_width**0.5  # (B, H, reached)
+            if self.bias is not None:
+                scores = scores + self.bias(torch.tensor([t]), torch.tensor(reach), self.heads).to(q)[:, 0]
             rows.append((scores.softmax(-1)[..., None] * v[:, :, reach]).sum(2))
         return torch.stack(rows, 2)
 
@@ -112,12 +118,13 @@ class Window(Attention):
             stop = max(last, min(prefix, max(last - 1 + self.window, self.sinks)))
             yield Block(first, last, self.sinks, start, stop) if start > self.sinks else Block(first, last, 0, 0, stop)
 
-    def _reach(self, block: Block, prefix: int) -> Tensor:
-        """(queries, keys) of a block, true where the key is in the query's reach."""
+    def _reach(self, block: Block, prefix: int, like: Tensor) -> Tensor:
+        """(queries, keys) of a block, true where the key is in the query's reach; see :meth:`Attention.reached`."""
         queries = torch.arange(block.first, block.last)[:, None]
         keys = torch.cat([torch.arange(block.sinks), torch.arange(block.start, block.stop)])
         near = (queries - keys).abs() < self.window
-        return (keys < (queries + 1).clamp(min=prefix)) & (near | (keys < self.sinks))
+        reach = (keys < (queries + 1).clamp(min=prefix)) & (near | (keys < self.sinks))
+        return self.reached(reach, queries[:, 0], keys, like)
 
     def _reached(self, t: int, prefix: int) -> int:
         """How many keys query t reaches."""
