@@ -1,7 +1,7 @@
 """What a sequence map is: (B, T, C) -> (B, T, C), in a fast form and in the paper's, with the price of the fast one.
 
-Shape letters: ``B`` batch · ``T`` sequence tokens · ``C`` model width · ``H`` heads · ``D`` head width · ``K`` width of a
-head's queries and keys, D unless a setting ``key_width`` says otherwise.
+Shape letters: ``B`` batch · ``T`` sequence tokens · ``C`` model width · ``H`` heads · ``D`` head width · ``K`` width
+of a head's queries and keys, D unless a setting ``key_width`` says otherwise.
 """
 
 from abc import ABC, abstractmethod
