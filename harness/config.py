@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 import tasks
 from harness.nearest import Refusal, refusing, unknown
 from harness.scratchpad import Scratchpad
-from harness.settings import Choice, Evaluate, Experiment, Model, Train
+from harness.settings import HYBRID, Choice, Evaluate, Experiment, Model, Train
 
 _HERE = Path(__file__).parent
 CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if (folder / "config.yaml").exists())
@@ -46,6 +46,7 @@ GROUPS = {"task": None, "attention": None, "scratchpad": Scratchpad, "position":
 SECTIONS = {"model": Model, "train": Train, "evaluate": Evaluate}
 PLAIN = {"mask": str, "seed": int, "device": str, "threads": int}
 TYPED_BY_YAML = ("attention.", "position.")
+LAYERS = "attention.layers"  # of a hybrid: names of variants, or mappings that also set some of their settings
 
 
 def points(line: Sequence[str], sweep: bool = False) -> list[Experiment]:
@@ -133,7 +134,8 @@ def _chosen(text: str) -> str:
     key, value = override.key_or_group, override.value()
     if key in GROUPS and isinstance(value, list | dict):
         names = ",".join(map(str, value))
-        raise Refusal(f"{text}: {key} takes one of {', '.join(choices(key))}; -m {key}={names} compares them")
+        mixed = f", attention=hybrid {LAYERS}=[{names}] has one in each layer" if key == "attention" else ""
+        raise Refusal(f"{text}: {key} takes one of {', '.join(choices(key))}; -m {key}={names} compares them{mixed}")
     if key in GROUPS and str(value) not in choices(key):
         raise unknown(f"{key}=", value, choices(key))
     return key
@@ -162,7 +164,7 @@ def _compose(overrides: Sequence[str]) -> dict[str, Any]:
         given = next((o.input_line for o in parsed if o.key_or_group == key), key)
         raise Refusal(f"{given}: {_words(key, known.get(key))} is needed") from error
     for key, value in _leaves(config).items():
-        nested = isinstance(value, list) and any(isinstance(part, list | dict) for part in value)
+        nested = isinstance(value, list) and any(isinstance(part, list | dict) for part in value) and key != LAYERS
         nested |= value is None and isinstance(known[key], list)
         whole = type(value) is int and type(known[key]) is float
         if nested or (key.startswith(TYPED_BY_YAML) and type(value) is not type(known[key]) and not whole):
@@ -170,7 +172,20 @@ def _compose(overrides: Sequence[str]) -> dict[str, Any]:
         if whole:
             group, name = key.split(".")
             config = config | {group: config[group] | {name: float(value)}}
+    if config["attention"]["name"] == HYBRID:
+        layers = [_layer(entry) for entry in config["attention"]["layers"]]
+        config["attention"] = config["attention"] | {"layers": layers}
     return config
+
+
+def _layer(entry: Any) -> dict[str, Any]:
+    """One of ``attention.layers``, ``window`` or ``{name:window,window:32}``, with all settings of its variant."""
+    settings = dict(entry) if isinstance(entry, Mapping) else {"name": entry}
+    name, variants = settings.pop("name", None), [choice for choice in choices("attention") if choice != HYBRID]
+    if name not in variants:
+        raise unknown(f"{LAYERS}: ", name, variants)
+    line = [f"task={choices('task')[0]}", f"attention={name}", *(f"attention.{k}={v}" for k, v in settings.items())]
+    return _compose(line)["attention"]
 
 
 def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

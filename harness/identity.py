@@ -10,16 +10,18 @@ import numpy as np
 import torch
 
 from harness import attention, store, train
-from harness.settings import Experiment
+from harness.settings import HYBRID, Experiment
 from harness.store import Json
 
 TRAINING = ("task", "attention", "scratchpad", "position", "model", "train", "mask")
 
 
-def versions(experiment: Experiment) -> dict[str, int]:
-    """Which code the run's numbers come from."""
-    mixer = attention.load(experiment.attention.name)
-    return {"task": experiment.task.version, "attention": mixer.version, "loop": train.VERSION}
+def versions(experiment: Experiment) -> dict[str, int | str]:
+    """Which code the run's numbers come from; of a hybrid "1+1", a version for each layer."""
+    layers = experiment.attention.of_layers(experiment.model.layers)
+    mixers = [attention.load(one.name).version for one in layers]
+    version = "+".join(map(str, mixers)) if experiment.attention.name == HYBRID else mixers[0]
+    return {"task": experiment.task.version, "attention": version, "loop": train.VERSION}
 
 
 def identity(experiment: Experiment) -> tuple[str, str]:

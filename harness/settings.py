@@ -16,6 +16,7 @@ from tasks.base import SPLITS, Instance, Task
 MASKS = ("causal", "prefix", "encoder")
 OBJECTIVES = ("answer", "sequence")
 STOPS = ("budget", "self")
+HYBRID = "hybrid"
 
 
 def _require(good: bool, key: str, given: object, allowed: str) -> None:
@@ -110,7 +111,10 @@ class Evaluate:
 
 @dataclass(frozen=True)
 class Choice:
-    """One entry of a folder, an attention variant or a kind of position, and its own settings, by name."""
+    """One entry of a folder, an attention variant or a kind of position, and its own settings, by name.
+
+    The attention *hybrid* is no variant but a list of them, ``layers``: a choice for each layer of the model.
+    """
 
     name: str
     settings: tuple[tuple[str, Any], ...] = ()  # (setting, value) in the order of the yaml
@@ -119,11 +123,25 @@ class Choice:
     def of(cls, settings: Mapping[str, Any]) -> "Choice":
         """From the nested values of a config."""
         rest = _tuples(settings)
+        if rest["name"] == HYBRID:
+            rest["layers"] = tuple(map(cls.of, rest["layers"]))
         return cls(rest.pop("name"), tuple(rest.items()))
 
     def plain(self) -> dict[str, Any]:
         """The inverse of :meth:`of`."""
-        return {"name": self.name, **dict(self.settings)}
+        settings = dict(self.settings)
+        if self.name == HYBRID:
+            settings["layers"] = tuple(one.plain() for one in settings["layers"])
+        return {"name": self.name, **settings}
+
+    def of_layers(self, layers: int) -> tuple["Choice", ...]:
+        """The choice for each of so many layers. Raises ValueError for a hybrid of another number of them."""
+        if self.name != HYBRID:
+            return (self,) * layers
+        chosen = dict(self.settings)["layers"]
+        needed = f"model.layers={layers} variants are needed, one for each layer"
+        _require(len(chosen) == layers, "attention.layers", tuple(one.name for one in chosen), needed)
+        return chosen
 
 
 @dataclass(frozen=True)
@@ -150,6 +168,7 @@ class Experiment:
         _require(0 <= self.seed < 2**63, "seed", self.seed, "0 to 2^63 - 1 are possible")
         _require(self.device in ("cpu", "cuda"), "device", self.device, "cpu and cuda exist")
         _require(self.threads >= 1, "threads", self.threads, "1 or more is needed")
+        self.attention.of_layers(self.model.layers)
         self._hold_lengths()
         self._hold_what_is_said(self._one(self.train.lengths[0]))
         self._hold_context()

@@ -71,7 +71,8 @@ def test_one_yaml_one_class(name):
 
 
 def test_every_yaml_has_a_class():
-    assert sorted(path.stem for path in (CONF / "attention").glob("*.yaml")) == attention.names()
+    yamls = {path.stem for path in (CONF / "attention").glob("*.yaml")}
+    assert sorted(yamls - {"hybrid"}) == attention.names()  # a hybrid is a list of variants
 
 
 def test_the_example_of_the_laws_runs():

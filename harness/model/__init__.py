@@ -17,11 +17,13 @@ def build(experiment: Experiment) -> GPT:
 
     Raises ValueError for settings that the variant refuses.
     """
-    size, chosen, width = experiment.model, experiment.attention, experiment.model.width // experiment.model.heads
+    size, width = experiment.model, experiment.model.width // experiment.model.heads
     place = named(experiment.position.name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng(experiment.seed, "weights", 0).integers(2**63)))
         position = place(size.context, size.width, width, **dict(experiment.position.settings))
-        variant = attention.configured(chosen.name, chosen.settings, experiment.mask, position.rotate)
-        mixers = [variant(size.width, size.heads) for _ in range(size.layers)]
+        mixers = [
+            attention.configured(one.name, one.settings, experiment.mask, position.rotate)(size.width, size.heads)
+            for one in experiment.attention.of_layers(size.layers)
+        ]
         return GPT(vocabulary(experiment.task), size.width, mixers, position, size.token_std, experiment.mask)

@@ -92,5 +92,16 @@ def _flat(settings: Json, prefix: str = "") -> Json:
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = tuple(value) if isinstance(value, list) else value
+            flat[f"{prefix}{key}"] = _told(value) if isinstance(value, list) else value
     return flat
+
+
+def _told(values: list) -> tuple | str:
+    """A list as a value that can be compared; one of named choices (the layers of a hybrid) in words."""
+    if not any(isinstance(value, dict) for value in values):
+        return tuple(values)
+    words = []
+    for value in values:
+        settings = ",".join(f"{key}={setting}" for key, setting in value.items() if key != "name")
+        words.append(f"{value.get('name')}({settings})" if settings else str(value.get("name")))
+    return "+".join(words)
