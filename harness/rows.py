@@ -20,8 +20,9 @@ from harness.store import Json
 COLUMNS = (
     "run task attention scratchpad trace objective weights position mask layers width heads loops parameters "
     "learning_rate dtype seed update split length in_range steps steps_trained stop scratch_tokens examples accuracy "
-    "accuracy_low accuracy_high teacher_forced token_accuracy dense_accuracy first_error chance majority state_bytes "
-    "train_flops prompt_flops decode_flops scored_pairs serial_steps train_serial_steps seconds"
+    "accuracy_low accuracy_high teacher_forced token_accuracy dense_accuracy first_error chance majority "
+    "answer_tokens least_state_bits state_bytes train_flops prompt_flops decode_flops scored_pairs serial_steps "
+    "train_serial_steps seconds"
 ).split()
 
 
@@ -73,6 +74,7 @@ def _questions(experiment: Experiment) -> Iterator[Question]:
 def _facts(experiment: Experiment, model: GPT, record: Json, question: Question) -> Json:
     """The columns of a row that are known before it is measured; some are the same in every row until there is more."""
     split, length, stop = question
+    batch = Source.of(experiment).batch(length, 2)
     trained, lengths = experiment.steps(length), experiment.train.lengths
     return {
         "run": record["run"],
@@ -101,5 +103,7 @@ def _facts(experiment: Experiment, model: GPT, record: Json, question: Question)
         "stop": "self" if stop.own else "budget",
         "examples": experiment.evaluate.examples,
         "train_flops": record["train_flops"],
-        "train_serial_steps": cost.training_serial_steps(model, Source.of(experiment).batch(length, 2)),
+        "answer_tokens": batch.answer.shape[1],
+        "least_state_bits": experiment.task.state_bits(length),
+        "train_serial_steps": cost.training_serial_steps(model, batch),
     }

@@ -6,6 +6,7 @@ Shape letters: ``B`` batch · ``P`` prompt tokens · ``A`` answer tokens · ``S`
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import log2
 from typing import ClassVar
 
 import numpy as np
@@ -160,6 +161,11 @@ class Task(ABC):
         Its base-2 logarithm is the exact number of bits that a one-pass recurrence must carry.
         """
         return None
+
+    def state_bits(self, length: int) -> float | None:
+        """Bits that a one-pass recurrence must carry at least: log2 of :meth:`classes`; None if no bound is exact."""
+        classes = self.classes()
+        return None if classes is None else log2(classes)
 
     def word(self, token: int) -> str:
         """How a token reads to a person."""

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, permutations, product
-from math import comb, log
+from math import comb, log, log2, perm
 
 import numpy as np
 
@@ -145,6 +145,10 @@ class Recall(Task):
     def chance(self, length: int) -> float:
         """Any value for each query."""
         return float(self.symbols - self.symbols // 2) ** -self.pairs
+
+    def state_bits(self, length: int) -> float:
+        """The fooling set of ``theory.state``: an ordered choice of values, for keys that are known beforehand."""
+        return log2(perm(self.symbols - self.symbols // 2, self.pairs))
 
     def entropy(self, length: int) -> float | None:
         """Of keys, values and the slots of the queries, exact; None where there are too many sets of slots."""

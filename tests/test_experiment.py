@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -20,6 +21,7 @@ from harness import config, cost, experiment, identity, launch, store, train, tr
 from harness.draw import Source
 from harness.model import build
 from harness.rows import COLUMNS
+from harness.seeding import rng
 from harness.settings import Experiment
 
 SMALL = [
@@ -173,6 +175,7 @@ def test_scores_have_a_row_for_each_split_and_length_and_every_column(ran):
         assert int(row["steps"]) == int(row["steps_trained"]) == int(row["length"])
         assert int(row["scratch_tokens"]) == 2 * int(row["length"])
         assert all(row[column] != "" for column in COLUMNS if column not in ("first_error", "dense_accuracy"))
+        assert float(row["least_state_bits"]) == math.log2(small().task.classes())
 
 
 def test_items_are_the_accuracy_item_by_item(ran):
@@ -303,7 +306,7 @@ def test_the_loop_is_golden():
     source = Source(point.task, point.scratchpad, point.seed)
 
     def draw(update: int):
-        return source.training(update, lengths=(5,), size=6, mix=0.5)
+        return *source.training(update, lengths=(5,), size=6, mix=0.5), rng(point.seed, "places", update)
 
     progress = list(train.fit(model, train.optimizer(model, point.train), draw, replace(point.train, updates=3)))
     seen = [*(p.loss for p in progress), *(p.gradient_norm for p in progress)]

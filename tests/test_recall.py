@@ -1,5 +1,7 @@
 """Recall: laws at other settings, what is asked where, and how keys, values and slots are drawn."""
 
+import itertools
+import math
 from collections import Counter
 from itertools import permutations
 from math import log
@@ -132,3 +134,11 @@ def test_recall_refuses_impossible_settings(settings, named):
 def test_recall_refuses_other_lengths(length):
     with pytest.raises(ValueError, match=f"length={length}: 16 to 1024 are possible"):
         Recall().sample(np.random.default_rng(12), 2, length, "broad")
+
+
+@pytest.mark.parametrize(("pairs", "values"), [(1, 2), (2, 3), (2, 5), (3, 4)])
+def test_the_state_bound_counts_the_prompts_that_no_query_may_confuse(pairs, values):
+    """Of prompts with the same keys, each order of values has answers of its own, brute force."""
+    task = Recall(pairs=pairs, symbols=2 * values)
+    told = {tuple(chosen) for chosen in itertools.permutations(range(values), pairs)}
+    assert task.state_bits(64) == pytest.approx(math.log2(len(told)))

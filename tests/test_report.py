@@ -50,7 +50,9 @@ def runs(attention="softmax", scratchpad="none", seeds=2, settings=(), status="D
                     "split": split, "length": length, "in_range": length <= LONGEST, "steps": steps, "stop": "budget",
                     "steps_trained": trained, "scratch_tokens": 2 * steps, "accuracy": accuracy, "accuracy_low": low,
                     "accuracy_high": high, "chance": 0.5, "majority": 0.5 + 0.45 * (split == "natural"),
-                    "state_bytes": 8192 if attention == "linear" else 256 * tokens, "prompt_flops": 48000 * length,
+                    "state_bytes": {"linear": 8192, "linformer": 0}.get(attention, 256 * tokens),
+                    "token_accuracy": accuracy, "answer_tokens": 1, "least_state_bits": math.log2(52),
+                    "prompt_flops": 48000 * length,
                     "decode_flops": 48000 * (2 * steps + 1), "serial_steps": 2 * steps + 2,
                     "scored_pairs": tokens if attention == "linear" else tokens * (tokens + 1) // 2,
                 }  # fmt: skip
@@ -406,3 +408,50 @@ def test_a_run_that_only_stopped_itself_is_drawn_and_compared_though_its_validat
         drawn = at_trained_steps(found)
         assert sorted(set(drawn.loc[drawn["split"] != "validation", "length"])) == lengths
     figures.cost_against_length(pd.concat([own, checked], ignore_index=True))
+
+
+def by_state(data, **changed):
+    figure = figures.accuracy_against_state(data.assign(**changed))
+    return figure, [axis for axis in figure.axes if axis.get_xlabel() or axis.get_title(loc="left")]
+
+
+def dots(axis):
+    """(bits, accuracy) of every point."""
+    lines = [line for line in axis.lines if line.get_marker() not in ("", "None")]
+    return {point for line in lines for point in zip(*map(tuple, line.get_data()), strict=True)}
+
+
+def test_accuracy_against_state_stands_at_the_bits_carried_at_the_longest_trained_length():
+    data = rows(*(runs(name, seeds=1) for name in ("softmax", "linear", "window")))
+    _, axes = by_state(data)
+    for axis, split in zip(axes, ("boundary", "broad"), strict=True):
+        here = data[(data["split"] == split) & (data["length"] == LONGEST)]
+        assert dots(axis) == set(zip(8 * here["state_bytes"], here["accuracy"], strict=True))
+        bound = [line for line in axis.lines if list(line.get_xdata()) == [math.log2(52)] * 2]
+        assert len(bound) == 1, "the exact bound is drawn"
+        assert any(line.get_label() == "chance" and set(line.get_ydata()) == {0.5} for line in axis.lines)
+
+
+def test_what_carries_nothing_stands_left_of_the_bound_and_is_called_so():
+    data = rows(runs("softmax", seeds=1), runs("linformer", seeds=1))
+    _, axes = by_state(data)
+    least = min(x for x, _ in dots(axes[0]))
+    assert 0 < least < math.log2(52)
+    assert [text.get_text() for text in axes[0].texts].count("none") == 1
+    assert labels(figures.accuracy_against_state(data)) == ["softmax · none", "linformer · none"]
+
+
+def test_single_tokens_stand_below_where_answers_have_several():
+    data = rows(runs("softmax", seeds=1))
+    figure, _ = by_state(data, answer_tokens=8, chance=1 / 2**8, token_accuracy=0.75)
+    assert len(figure.axes) == 4
+    assert {y for axis in figure.axes[2:] for _, y in dots(axis)} == {0.75}
+    levels = [line.get_ydata()[0] for line in figure.axes[2].lines if line.get_label() == "chance"]
+    assert levels == [0.5], "chance of one of eight tokens"
+
+
+def test_without_a_trained_length_the_shortest_is_drawn():
+    data = rows(runs("softmax", seeds=1))
+    data = data[data["length"] > LONGEST]
+    _, axes = by_state(data)
+    assert {x for x, _ in dots(axes[0])} == set(8 * data.loc[data["length"] == 64, "state_bytes"])

@@ -1,4 +1,4 @@
-"""Figures as pure functions of rows: accuracy against length, accuracy against steps, cost against length.
+"""Figures as pure functions of rows: accuracy against length, steps and state, cost against length.
 
 One line is one recipe. Hue and marker say the variant, dashes the scratchpad, lightness whatever else varies.
 Every score is exact (all answer tokens right) and free-running (the model reads its own scratchpad).
@@ -17,7 +17,8 @@ from harness.report.select import SPLITS, Line, casualties, check_versions, line
 from harness.report.stats import over_seeds
 from harness.report.style import render
 
-__all__ = ["accuracy_against_length", "accuracy_against_steps", "cost_against_length", "render"]
+AGAINST = ("accuracy_against_length", "accuracy_against_steps", "accuracy_against_state", "cost_against_length")
+__all__ = [*AGAINST, "render"]
 
 BAND_FROM = 5  # seeds; fewer are drawn one by one
 MEASURE = "exact accuracy, free-running"
@@ -140,6 +141,56 @@ def cost_against_length(rows: pd.DataFrame, allow_mixed: bool = False) -> Figure
         axis.set_xlabel("length n (items)")
     handles = [Line2D([], [], label=line.label, **looks[line.label]) for line in drawn]
     style.legend(figure, handles, ["grey: growth as n and as n² from the first point"])
+    return figure
+
+
+@mpl.rc_context(style.HOUSE)
+def accuracy_against_state(
+    rows: pd.DataFrame, splits: Sequence[str] | None = None, allow_mixed: bool = False
+) -> Figure:
+    """Accuracy in [0, 1] against the bits of state (log2) that a model carries, at its longest trained length.
+
+    If none of its scores is at a trained length, at the shortest one.
+    One point is one recipe; a panel for each split. Where an answer has several tokens, the share of these that are
+    right stands below. What carries nothing from token to token stands at the left. The dotted line is the exact bound:
+    no recurrence that reads once decides with less (a fact of the task, for long prompts).
+    """
+    splits = _shown(rows, splits)
+    data = scored(_drawn(rows, splits, allow_mixed), as_trained=True)
+    nearest = data["length"].where(data["in_range"].astype(bool), -data["length"])  # trained and long, or not far off
+    data = data[nearest == nearest.groupby(data["run"]).transform("max")]
+    data = data.assign(state_bits=8 * data["state_bytes"])
+    present = [split for split in splits if split in set(data["split"])]
+    measures = {"accuracy": MEASURE}
+    if (data["answer_tokens"] > 1).any():
+        measures["token_accuracy"] = "right answer tokens, free-running"
+    drawn = lines(data)
+    looks = style.looks(drawn)
+    figure, axes = style.panels(rows, len(measures), len(present), (7, 0.5 + 2.3 * len(measures)))
+    for (measure, title), row in zip(measures.items(), axes, strict=True):
+        row[0].set_ylabel(title)
+        for split, axis in zip(present, row, strict=True):
+            here = data[data["split"] == split]
+            nothing = style.state_axis(axis, data["state_bits"], data["least_state_bits"])
+            power = 1.0 if measure == "accuracy" else 1 / here["answer_tokens"]
+            style.level(axis, "chance", (here["chance"] ** power).drop_duplicates(), axis is row[-1], CHANCE)
+            for line in drawn:
+                found = line.rows[line.rows["split"] == split]
+                places = found["state_bits"].replace(0, nothing)
+                axis.plot(places, found[measure], **looks[line.label] | {"linestyle": ""}, alpha=0.85)
+                if measure == "accuracy" and len(found) == 1:
+                    axis.vlines(
+                        places, found["accuracy_low"], found["accuracy_high"], looks[line.label]["color"], lw=0.8
+                    )
+    for split, axis in zip(present, axes[0], strict=True):
+        axis.set_title(split, loc="left")
+    for axis in axes[-1]:
+        axis.set_xlabel("state at the longest trained length (bits)")
+    style.accuracy_axes(axes, data, headroom=0.05)
+    handles = [Line2D([], [], label=line.label, **looks[line.label] | {"linestyle": ""}) for line in drawn]
+    bound = "dotted: least state of a recurrence that reads once" if data["least_state_bits"].notna().any() else ""
+    spread = _spread(drawn).replace(", every seed drawn", "").replace("mean of ", "")
+    style.legend(figure, handles, [spread, bound, casualties(rows)])
     return figure
 
 

@@ -18,6 +18,7 @@ NOT_TRAINING = ("evaluate", "launcher")  # groups of settings that are no part o
 OF_A_SCORE = ("split", "length", "in_range", "steps", "steps_trained", "stop", "update")
 MEASURES = ("accuracy", "accuracy_low", "accuracy_high", "chance", "majority", "state_bytes", "prompt_flops")
 MEASURES += ("decode_flops", "scored_pairs", "serial_steps", "scratch_tokens")
+MEASURES += ("token_accuracy", "answer_tokens", "least_state_bits")
 COPIES = {name: f"model.{name}" for name in ("layers", "width", "heads", "loops")}
 COPIES |= {"trace": "scratchpad.trace", "learning_rate": "train.learning_rate", "position": "position.name"}
 COPIES |= {"objective": "train.objective"}

@@ -94,6 +94,22 @@ def steps_axis(axis: Axes, most: int, room: int) -> None:
     _ticks(axis, [0, *(2**i for i in range(max(most, 1).bit_length()))], room)
 
 
+def state_axis(axis: Axes, bits: pd.Series, least: pd.Series) -> float:
+    """A log2 axis of bits of state, dotted at the least that is enough; where a model stands that carries nothing."""
+    carried = [*bits[bits > 0], *least.dropna()] or [4.0]
+    nothing = min(carried) / 8
+    axis.set_xscale("log", base=2)
+    axis.set_xlim(nothing / 2 if (bits == 0).any() else min(carried) / 2, max(carried) * 2)
+    if (bits == 0).any():
+        axis.axvspan(nothing / 2, 2 * nothing, color="black", alpha=0.06, lw=0, zorder=0)
+        place = {"transform": axis.get_xaxis_transform(), "va": "bottom", "ha": "center"}
+        axis.text(nothing, 0.015, "none", color=GREY, fontsize=7, **place)
+    for bound in sorted(set(least.dropna())):
+        axis.axvline(bound, color="black", lw=1, linestyle=(0, (1, 1.5)), zorder=1)
+    axis.xaxis.set_minor_locator(NullLocator())
+    return nothing
+
+
 def accuracy_axes(axes: np.ndarray, rows: pd.DataFrame, headroom: float) -> None:
     """From below chance and every score up to 1, with `headroom` (a share of that) above for words."""
     lowest = min(rows["accuracy_low"].min(), rows["chance"].min())
@@ -140,11 +156,11 @@ def cost_axis(axis: Axes, costs: pd.Series) -> None:
 
 def legend(figure: Figure, handles: list[Artist], notes: Iterable[str]) -> None:
     """Below the panels, never over data; the notes above it say what is drawn and what is missing."""
-    width = 0.7 + 0.062 * max(len(handle.get_label()) for handle in handles)  # inches of the widest entry
+    width = 0.7 + 0.062 * max((len(handle.get_label()) for handle in handles), default=0)  # inches of the widest entry
     height = math.ceil(len(handles) / max(1, int(figure.get_figwidth() / width)))
     note = textwrap.fill("; ".join(note for note in notes if note), int(17 * figure.get_figwidth()))
     figure.set_figheight(figure.get_figheight() + 0.17 * (height + len(note.splitlines())))
-    entries = {"handles": handles, "ncols": math.ceil(len(handles) / height), "title": note or None}
+    entries = {"handles": handles, "ncols": max(1, math.ceil(len(handles) / max(1, height))), "title": note or None}
     figure.legend(loc="outside lower left", alignment="left", **entries).get_title().set_color(GREY)
 
 
