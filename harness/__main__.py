@@ -9,45 +9,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness import signals
+from harness.examples import EXAMPLES
 from harness.nearest import Refusal, refusing, unknown
-
-EXAMPLES = {
-    "run": """\
-examples:
-  python -m harness task=pairwise                                   one run: train, evaluate, table, figure
-  python -m harness task=pairwise attention=linear scratchpad=full scratchpad.trace=extremes
-  python -m harness task=pairwise evaluate.lengths=[4,8,128]        more lengths add rows to the same run
-  python -m harness -m task=pairwise attention=softmax,linear scratchpad=none,full seed=0,1
-  python -m harness task=pairwise --cfg                             print the composed config
-""",
-    "plot": """\
-examples:
-  python -m harness plot
-  python -m harness plot --where task=pairwise --where attention=softmax
-""",
-    "compare": """\
-examples:
-  python -m harness compare
-  python -m harness compare --by attention length
-""",
-    "list": """\
-examples:
-  python -m harness list
-  python -m harness list tasks                                      with what theory knows of each
-  python -m harness list bounds                                     when each bound holds, and who proved it
-  python -m harness list tasks --page                               docs/tasks.md
-""",
-    "show": """\
-examples:
-  python -m harness show task=pairwise length=6                     an instance, its twin, every trace
-  python -m harness show pairwise-softmax-none-1a2b3c4d length=6    what that run's model wrote
-""",
-    "check": """\
-examples:
-  python -m harness check task=pairwise task.alpha=5 task.values=16
-  python -m harness check attention=linear
-""",
-}
 
 ILL = {"FAILED": "failed", "OOM": "ran out of memory", "CORRUPT": "cannot be read"}  # how a run ended that is no result
 
@@ -120,10 +83,16 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     elif verb == "show":
         parser.add_argument("settings", nargs="+", metavar="RUN|key=value", help="a run's folder name, or settings")
         parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
+    elif verb == "inside":
+        parser.add_argument("run", metavar="RUN", help="a run's folder name")
+        parser.add_argument("--lengths", metavar="N,N,...", help="default: those that the run was evaluated at")
+        parser.add_argument("--split", default="broad", metavar="SPLIT", help="default: broad")
+        parser.add_argument("--items", type=int, default=32, metavar="N", help="per length, default: 32")
+        parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
     elif verb == "list":
         shelves = "tasks|bounds|traces|attention|positions|scratchpads"
         parser.add_argument("shelf", nargs="?", metavar=shelves, help="default: everything")
-        parser.add_argument("--page", action="store_true", help="the tasks as Markdown, with drawn examples and bounds")
+        parser.add_argument("--page", action="store_true", help="tasks or attention as Markdown, a section for each")
     elif verb == "check":
         what = "task=NAME and attention=NAME, with settings"
         parser.add_argument("settings", nargs="*", metavar="key=value", help=what)
@@ -180,7 +149,7 @@ def _tell(points: Sequence, folders: Sequence[Path]) -> None:
 
 
 def plot(arguments: argparse.Namespace) -> int:
-    """Draw accuracy against length and against steps, and cost against length, a figure for each task."""
+    """Draw accuracy against length, steps and state, and cost against length, a figure for each task."""
     from harness import store
 
     roots = arguments.results or [Path("results")]
@@ -188,7 +157,7 @@ def plot(arguments: argparse.Namespace) -> int:
     from harness.report import figures  # matplotlib
 
     for task, rows in found.groupby("task"):
-        for name in ("accuracy_against_length", "accuracy_against_steps", "cost_against_length"):
+        for name in figures.AGAINST:
             with refusing():
                 figure = getattr(figures, name)(rows, allow_mixed=arguments.allow_mixed)
             for kind in ("png", "svg"):
@@ -247,12 +216,9 @@ def show(arguments: argparse.Namespace) -> int:
             raise Refusal(f"split={split}: show task=NAME shows twins, of boundary; show RUN takes split=")
         (point,), folder = config.points(settings), None
     else:
-        folders = {folder.name: folder for folder in store.runs(arguments.results)}
-        if settings[0] not in folders:
-            raise unknown("run ", settings[0], folders)
+        folder = _run_folder(settings[0], arguments.results)
         if settings[1:]:
             raise Refusal(f"{settings[1]}: show RUN takes length= and split=")
-        folder = folders[settings[0]]
         point = Experiment.of(store.from_yaml(folder / "config.yaml"))
     if not point.task.shortest <= int(length) <= point.task.longest:
         raise Refusal(f"length={length}: {point.task.shortest} to {point.task.longest} are possible for this task")
@@ -265,14 +231,53 @@ def show(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def inside(arguments: argparse.Namespace) -> int:
+    """Show what a run's layers make of tokens: matrices, their ranks against length, how many keys a query reaches."""
+    from harness import store
+    from harness.settings import Experiment
+    from tasks.base import SPLITS
+
+    folder = _run_folder(arguments.run, arguments.results)
+    point = Experiment.of(store.from_yaml(folder / "config.yaml"))
+    words = arguments.lengths.split(",") if arguments.lengths else [str(length) for length in point.evaluate.lengths]
+    if not all(map(str.isdecimal, words)):
+        raise Refusal(f"--lengths {arguments.lengths}: integers with commas between them are needed")
+    if arguments.split not in SPLITS:
+        raise unknown("--split ", arguments.split, SPLITS)
+    from harness import inside  # torch
+    from harness.report import inside as report  # matplotlib
+
+    with refusing():
+        rows, pictures = inside.look(folder, point, map(int, words), arguments.split, arguments.items)
+    path, figure = (
+        arguments.results / "figures" / f"{folder.name}-inside-{arguments.split}",
+        report.figure(rows, pictures),
+    )
+    for kind in ("png", "svg"):
+        store.write(path.with_suffix(f".{kind}"), report.render(figure, kind))
+    store.write(path.with_suffix(".csv"), report.over_items(rows, "head").to_csv(index=False))
+    print(f"{report.table(rows)}\n\n{report.seen(rows)}\n\n{path}.csv  {path}.png")
+    return 0
+
+
+def _run_folder(name: str, results: Path) -> Path:
+    from harness import store
+
+    folders = {folder.name: folder for folder in store.runs(results)}
+    if name not in folders:
+        raise unknown("run ", name, folders)
+    return folders[name]
+
+
 def list_(arguments: argparse.Namespace) -> int:
     """List the tasks with what theory knows of them, the traces, attention variants, positions and scratchpads."""
-    from harness.catalogue import SHELVES, page, shelf
+    from harness.catalogue import SHELVES, shelf
+    from harness.pages import PAGES, page
 
     if arguments.page:
-        if arguments.shelf != "tasks":
-            raise Refusal("list --page: `list tasks --page` prints the tasks as Markdown, there is no other page")
-        print(page(), end="")
+        if arguments.shelf not in PAGES:
+            raise Refusal(f"list --page: {' and '.join(f'`list {name} --page`' for name in PAGES)} print Markdown")
+        print(page(arguments.shelf), end="")
         return 0
     if arguments.shelf is not None and arguments.shelf not in SHELVES:
         raise unknown("list ", arguments.shelf, SHELVES)
@@ -281,7 +286,7 @@ def list_(arguments: argparse.Namespace) -> int:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Hold the laws against a task and a variant with your own settings, and say whether the task is a test."""
+    """Hold the laws against a task and a variant with your settings; is the task a test, what does the variant cost?"""
     from harness import check, config
 
     groups = {word.partition("=")[0].partition(".")[0] for word in arguments.settings}
@@ -298,14 +303,16 @@ def check(arguments: argparse.Namespace) -> int:
         print("\n".join(check.verdicts(point.task_name, found)), end="\n\n", flush=True)
         print("\n".join(validity.lines(point, validity.points(point, arguments.results or [Path("results")]))))
     if "attention" in groups:
-        chosen = config.variant(arguments.settings)
-        found = check.of_variant(chosen, config.variant([f"attention={chosen.name}"]))
-        passed &= all(verdict.passed for verdict in found)
-        print("\n".join(check.verdicts("attention", found)))
+        mask = next((word.removeprefix("mask=") for word in arguments.settings if word.startswith("mask=")), None)
+        for chosen in check.variants(config.variant(arguments.settings), mask):
+            found = check.of_variant(chosen, config.variant([f"attention={chosen.name}"]), mask)
+            passed &= all(verdict.passed for verdict in found)
+            print("\n".join(check.verdicts(f"attention={chosen.name}", found)), end="\n\n", flush=True)
+            print("\n".join(check.cost(chosen, mask)))
     return 0 if passed else 1
 
 
-VERBS = {"run": run, "plot": plot, "compare": compare, "list": list_, "show": show, "check": check}
+VERBS = {"run": run, "plot": plot, "compare": compare, "list": list_, "show": show, "inside": inside, "check": check}
 
 if __name__ == "__main__":
     sys.exit(main())

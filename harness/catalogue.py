@@ -1,10 +1,11 @@
 """What there is: tasks, their bounds and traces, variants, positions, scratchpads, with what is known of each."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import zip_longest
 from textwrap import wrap
+from typing import Any
 
 import tasks
 from tasks.base import Instance, Ints, Task
@@ -93,73 +94,28 @@ def _traces() -> str:
     return aligned(lines)
 
 
-def page() -> str:
-    """``docs/tasks.md``: every task with a drawn example and its twin, its traces, its bounds."""
-    return "\n".join(_page()) + "\n"
-
-
-def _page() -> Iterator[str]:
-    yield "# Tasks"
-    yield ""
-    yield "Every problem: its question, an example and its twin (the edit in brackets), the algorithms that solve it in"
-    yield "the open with their step laws, what is known of its cost. The first command below wrote this page. When a"
-    yield "task is a test of anything: [validity](validity.md). Writing one: [adding](adding.md)."
-    yield ""
-    yield from ("```bash", "python -m harness list tasks --page", "python -m harness list traces", "```")
-    yield ""
-    yield from _table(["task", "question"], [[f"[`{n}`](#{n})", about(tasks.load(n))] for n in tasks.names()])
-    for name in tasks.names():
-        yield from _section(name, tasks.load(name)())
-
-
-def _section(name: str, task: Task) -> Iterator[str]:
-    yield from ("", f"## {name}", "", f"**{about(type(task))}**")
-    yield ""
-    settings = ", ".join(f"`{key}={value}`" for key, value in asdict(task).items()) or "none"
-    yield f"Settings: {settings}. Lengths {task.shortest} to {task.longest}, {task.vocab} tokens."
-    if task.shortcuts:
-        yield f"Cheap rules that solve it by its nature: {', '.join(f'`{rule}`' for rule in task.shortcuts)}."
-    yield from ("", "```text", *twin(task, example(task)), "```")
-    for other in type(task).variations():
-        yield from ("", f"With `{changed(other)}`:", "", "```text", *twin(other, example(other)), "```")
-    rows = {}
-    for one in (task, *type(task).variations()):
-        for trace, how in one.traces.items():
-            counts = [str(how.count(n)) if task.shortest <= n <= task.longest else "" for n in (8, 16, 32)]
-            rows.setdefault(trace, [f"`{trace}`", how.law, *counts, str(how.width)])
-    yield ""
-    if rows:
-        yield from _table(["trace", "steps", "n = 8", "16", "32", "tokens per step"], rows.values())
-    else:
-        yield "No trace: what is asked is said before a step could be written, or is itself the derivation."
-    yield ""
-    bounds = [
-        [resource, bound.bound, bound.condition, bound.source, "exact" if bound.exact else "asymptotic"]
-        for resource, bound in vars(task.theory).items()
-    ]
-    yield from _table(["cost", "bound", "when", "source", ""], bounds)
-
-
-def _table(heading: Sequence[str], rows) -> Iterator[str]:
-    for cells in (heading, ["---"] * len(heading), *rows):
-        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
 def _attention() -> str:
+    from harness import attention  # torch
+    from harness.attention import growth
+
+    formulas, lines = [["attention", "formula"]], [["attention", "state after n tokens", "pairs of one more", "masks"]]
+    for name in attention.names():
+        mixer = variant(name)(64, 4)
+        laws = {(price.what, price.unit): growth.law(price).words for price in growth.prices(mixer)}
+        formulas.append([name, mixer.formula])
+        state = laws.get(("state", "numbers"), "none, every token is a pass")
+        lines.append([name, state, laws["one more token", "pairs"], " ".join(mixer.masks)])
+    more = "numbers and pairs of one layer of width 64, 4 heads; what each costs and why: check attention=NAME"
+    mixed = "attention=hybrid attention.layers=[softmax,linear] has a variant for each layer"
+    return f"{aligned(formulas)}\n\n{aligned(lines)}\n\n({more})\n({mixed})"
+
+
+def variant(name: str) -> Callable[[int, int], Any]:
+    """(width, heads) -> a mixer under the default settings, with the first of its masks."""
     from harness import attention, config  # torch
 
-    lines = [["attention", "formula", "state after n tokens", "pairs per decoded token", "source"]]
-    for name in attention.names():
-        mixer = attention.configured(name, config.variant([f"attention={name}"]).settings)(64, 4)
-        state = _growth([mixer.state_size(n) for n in (1024, 1025)])
-        pairs = _growth([mixer.scored_pairs(1, n) for n in (1024, 1025)])
-        lines.append([name, mixer.formula, state, pairs, mixer.source])
-    return aligned(lines) + "\n(numbers of one layer at width 64, 4 heads)"
-
-
-def _growth(values: Sequence[int]) -> str:
-    slope = values[1] - values[0]
-    return f"{values[0]} at n = 1024, " + (f"+{slope} a token" if slope else "constant")
+    chosen = config.variant([f"attention={name}"])
+    return attention.configured(name, chosen.settings, attention.load(name).masks[0])
 
 
 def _choices(group: str) -> str:

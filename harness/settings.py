@@ -217,7 +217,7 @@ class Experiment:
     @property
     def bounded(self) -> bool:
         """Whether positions are rows of a table, ``model.context`` of them."""
-        return self.position.name == "learned"
+        return self.position.name in ("learned", "offset", "randomized")
 
     def steps(self, length: int) -> int:
         """k(n): steps that the model is trained to write at this length."""

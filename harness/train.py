@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
+from numpy.random import Generator
 from torch import nn
 from torch.nn import functional as F
 
@@ -49,19 +50,20 @@ def optimizer(model: nn.Module, train: Train) -> torch.optim.AdamW:
 def fit(
     model: GPT,
     optimizer: torch.optim.Optimizer,
-    draw: Callable[[int], tuple[int, Batch]],
+    draw: Callable[[int], tuple[int, Batch, Generator]],
     train: Train,
     done: Progress | None = None,
 ) -> Iterator[Progress]:
-    """Train, yielding after every update; ``draw(update)`` gives its length and batch, ``done`` was the last one made.
+    """Train, yielding after every update; ``done`` was the last one made.
 
+    ``draw(update)`` gives its length, its batch, and the generator of where the batch's tokens stand.
     Nothing here is random, so an update is a function of the weights, the optimizer's moments and its number.
     Raises Diverged before the update whose loss or gradient is not finite.
     """
     last = done.loss if done else math.nan
     for update in range(done.update + 1 if done else 1, train.updates + 1):
-        length, batch = draw(update)
-        logits = model.read(batch.read, batch.given, batch.supervised)
+        length, batch, rng = draw(update)
+        logits = model.read(batch.read, batch.given, batch.supervised, rng)
         loss = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORE)
         optimizer.zero_grad()
         loss.backward()

@@ -5,7 +5,6 @@ random state: the weights, the optimizer's moments and the journal are all that 
 """
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -13,6 +12,7 @@ from itertools import chain
 from pathlib import Path
 
 import torch
+from numpy.random import Generator
 from torch import Tensor
 from torch.optim import Optimizer
 from tqdm import tqdm
@@ -21,6 +21,7 @@ from harness import cost, signals, store, train
 from harness.draw import Source
 from harness.evaluate import Question, evaluate
 from harness.model import GPT, Position
+from harness.seeding import rng
 from harness.sequence import Batch
 from harness.settings import Experiment
 from harness.store import Checkpoint, Json
@@ -28,6 +29,7 @@ from harness.store import Checkpoint, Json
 LOGGED = 10  # every so many updates there is a row in curve.csv
 SAVED = 30.0  # after so many seconds there is another checkpoint, with or without a validation
 CURVE = "update length loss gradient_norm learning_rate validation train_flops seconds".split()
+PLACES = "places"  # the stream of where an update's tokens stand
 POSITIONS = "position norm norm_at_start updates trained".split()
 
 
@@ -35,9 +37,8 @@ POSITIONS = "position norm norm_at_start updates trained".split()
 class Journal:
     """What has happened so far."""
 
-    norms: Tensor | None  # of each position's vector at the start, None where nothing is added
+    norms: Tensor | None  # of the vector at each place at the start, None where nothing is added
     done: train.Progress | None = None  # the update that the checkpoint was made after
-    lengths: Counter[int] = field(default_factory=Counter)  # how many updates had problems of this length
     flops: int = 0
     curve: list[Json] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)  # as if it had never been interrupted
@@ -62,9 +63,9 @@ def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | 
     again = [journal.done] if journal.done else []  # a checkpoint is made before anything that follows an update
     saved = time.perf_counter()
 
-    def draw(update: int) -> tuple[int, Batch]:
+    def draw(update: int) -> tuple[int, Batch, Generator]:
         length, batch = source.training(update, settings.lengths, settings.batch, settings.mix)
-        return length, batch.to(experiment.device)
+        return length, batch.to(experiment.device), rng(experiment.seed, PLACES, update)
 
     @cache
     def of_length(length: int, update: int) -> int:
@@ -81,7 +82,6 @@ def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | 
                 _save(where, progress, model, optimizer, journal)
                 saved = time.perf_counter()
             signals.check()
-            journal.lengths[progress.length] += 1
             journal.flops += price(progress)
             row = asdict(progress)
             if due:
@@ -97,7 +97,8 @@ def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | 
                 break
     store.write(where / "curve.csv", store.to_csv(journal.curve, CURVE))
     if journal.norms is not None:
-        store.write(where / "positions.csv", store.to_csv(_positions(experiment, model, journal), POSITIONS))
+        table = _positions(experiment, model, source, journal.norms, progress.update)
+        store.write(where / "positions.csv", store.to_csv(table, POSITIONS))
     losses = [row["loss"] for row in journal.curve[-1 - len(journal.curve) // 10 :]]  # one update alone is noise
     loss = {"loss": sum(losses) / len(losses), "loss_floor": source.loss_floor(settings.lengths)}
     last = {"update": progress.update} | loss
@@ -111,7 +112,6 @@ def _save(where: Path, progress: train.Progress, model: GPT, optimizer: Optimize
     tensors |= {} if journal.norms is None else {"norms": journal.norms}
     facts = {
         "done": asdict(progress),
-        "lengths": journal.lengths,
         "flops": journal.flops,
         "seconds": time.perf_counter() - journal.began,
     }
@@ -126,31 +126,35 @@ def _resumed(found: Checkpoint, model: GPT, optimizer: Optimizer) -> Journal:
         index, _, kind = name.partition(".")
         moments.setdefault(int(index), {})[kind] = tensor
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    facts, lengths = found.facts, Counter({int(length): count for length, count in found.facts["lengths"].items()})
-    began = time.perf_counter() - facts["seconds"]
-    return Journal(
-        found.tensors.get("norms"), train.Progress(**facts["done"]), lengths, facts["flops"], found.curve, began
-    )
+    facts, began = found.facts, time.perf_counter() - found.facts["seconds"]
+    return Journal(found.tensors.get("norms"), train.Progress(**facts["done"]), facts["flops"], found.curve, began)
 
 
 def _norms(experiment: Experiment, model: GPT) -> Tensor | None:
-    """(positions,): the length of the vector that is added at each position, None where none is.
+    """(places,): the length of the vector that is added at each place, None where none is.
 
-    A table has an end; otherwise there are as many positions as training reads.
+    A table has an end; otherwise there are as many places as training reads.
     """
     position = model.position
     if type(position).forward is Position.forward:
         return None
     count = position.context or max(map(experiment.tokens, experiment.train.lengths))
     with torch.no_grad():
-        return position(0, count).double().norm(dim=1).cpu()
+        return position(torch.arange(count)).double().norm(dim=1).cpu()
 
 
-def _positions(experiment: Experiment, model: GPT, journal: Journal) -> Iterator[Json]:
-    """A row for each position: how far training moved its vector, and how many updates read it."""
+def _positions(experiment: Experiment, model: GPT, source: Source, norms: Tensor, updates: int) -> Iterator[Json]:
+    """A row for each place: how far training moved its vector from ``norms``, and how many updates had a token there.
+
+    The lengths and the places of all ``updates`` are drawn once more, from their streams.
+    """
     trained = any(parameter.requires_grad for parameter in model.position.parameters())
-    tokens = {length: experiment.tokens(length) for length in journal.lengths}
-    now = _norms(experiment, model).tolist()
-    for position, (norm, before) in enumerate(zip(now, journal.norms.tolist(), strict=True)):
-        updates = sum(count for length, count in journal.lengths.items() if position < tokens[length])
-        yield dict(zip(POSITIONS, (position, norm, before, updates, trained), strict=True))
+    tokens = {length: experiment.tokens(length) for length in experiment.train.lengths}
+    read = torch.zeros(len(norms), dtype=torch.int64)
+    for update in range(1, updates + 1):
+        signals.check()
+        length = source.trained_length(update, experiment.train.lengths)
+        read[model.position.places(tokens[length], rng(experiment.seed, PLACES, update))] += 1
+    columns = (column.tolist() for column in (_norms(experiment, model), norms, read))
+    for position, row in enumerate(zip(*columns, strict=True)):
+        yield dict(zip(POSITIONS, (position, *row, trained), strict=True))

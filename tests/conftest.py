@@ -53,7 +53,7 @@ def others(name):
 
 def variant(name):
     """(width, heads) -> a mixer, with the settings of its yaml."""
-    return attention.configured(name, config.variant([f"attention={name}"]).settings)
+    return attention.configured(name, config.variant([f"attention={name}"]).settings, attention.load(name).masks[0])
 
 
 def one(task):

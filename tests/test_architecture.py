@@ -14,18 +14,18 @@ FILES = {
 }
 FLOORS = [  # a room uses rooms on the floors below it
     "__main__",
-    "launch show check",
+    "launch show inside check",
     "experiment validity",
-    "training rows identity",
+    "training rows identity pages",
     "train evaluate store",
     "report cost",
     "model draw catalogue baselines",
     "config sequence",
     "settings",
     "scratchpad attention",
-    "seeding nearest signals",
+    "seeding nearest signals examples",
 ]
-LIGHT = "__main__ catalogue config nearest scratchpad seeding settings store report".split()  # start without torch
+LIGHT = "__main__ catalogue config examples nearest pages scratchpad seeding settings store report".split()  # no torch
 
 
 def nodes(source, kind):

@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from harness import attention
-from harness.attention import check
+from harness.attention import check, linear
 from harness.attention.base import Mixer, hold_prefix, unrotated
 from harness.attention.check import LAWS, check_variant
-from harness.attention.linear import Linear, Memory
+from harness.attention.kernel import Memory
 from harness.attention.softmax import Softmax, allowed
 from harness.attention.topk import TopK
 from harness.attention.trial import HEADS, LONG, SHORT, WIDTH, numbers, prefixes, read
@@ -28,6 +28,13 @@ from tasks.verdict import judge
 
 turn = Rotary(context=LONG, width=WIDTH, head_width=WIDTH // HEADS, base=10_000.0).rotate
 ROTATIONS = {"unrotated": unrotated, "rotary": turn}
+
+
+class Linear(linear.Linear):
+    """With the settings of its yaml."""
+
+    def __init__(self, width, heads, rotate=unrotated):
+        super().__init__(width, heads, feature="elu", features=16, rotate=rotate)
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -93,12 +100,13 @@ def test_impossible_settings_are_refused(name, settings, says):
 
 
 def test_a_mask_that_a_variant_cannot_keep_is_refused(monkeypatch):
-    monkeypatch.setattr(Linear, "masks", ("causal",))
+    monkeypatch.setattr(linear.Linear, "masks", ("causal",))
+    settings = {"feature": "elu", "features": 16}.items()
     with pytest.raises(ValueError, match="mask=encoder: attention=linear can be causal"):
-        attention.configured("linear", (), mask="encoder")
+        attention.configured("linear", settings, mask="encoder")
     with pytest.raises(ValueError, match="prefix=2 of 3 tokens: this map can be causal"):
         check.make(Linear)(numbers(3), prefix=2)
-    assert attention.configured("linear", (), mask="causal")(WIDTH, HEADS)
+    assert attention.configured("linear", settings, mask="causal")(WIDTH, HEADS)
 
 
 # Specimens: a variant with one thing broken. ``breaks`` are exactly the laws that fail, but the golden numbers may too.

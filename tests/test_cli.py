@@ -1,15 +1,22 @@
 """The command line from outside: help, a stray ``tasks.py``, what ``compare``, ``plot`` and ``check`` leave behind."""
 
+import re
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from harness import rows, store
+from harness import attention, check, rows, store
 from harness.__main__ import VERBS, main
+from harness.attention import audit, measured
+from harness.attention.window import Window
+from harness.settings import Choice
+from tasks.verdict import Verdict
+from tests.test_attention import MeanOfAll
 from tests.test_experiment import SMALL
 
 
@@ -153,3 +160,79 @@ def test_show_takes_a_split(split, swept, capsys):
 def test_check_fails_on_a_task_that_breaks_a_law(capsys):
     assert main(["check", "task=pairwise", "task.alpha=2", "task.values=8"]) == 1
     assert "FAILS  no shortcut tells twins apart" in capsys.readouterr().out
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """``check attention=`` in seconds: a short ladder, and one law; yields the variants that were held to it."""
+    held = []
+    monkeypatch.setattr(measured, "LADDER", (16, 32, 64))
+    monkeypatch.setattr(check, "check_variant", lambda variant: held.append(variant) or [Verdict("is_quick", True, "")])
+    return held
+
+
+def test_check_says_what_a_variant_costs_and_who_sees_whom(short, capsys):
+    assert main(["check", "attention=window", "attention.window=4"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("attention=window: 1 of 1 laws hold\n  holds  is quick\n")
+    rows = {tuple(cells[:2]): cells for cells in map(columns, said.splitlines())}
+    assert rows["one more token", "pairs"][2:] == ["bounded", "4·n + 4 up to n = 3, then 16", "16"]
+    assert rows["training pass", "FLOPs"][2:5] == ["linear", "149,760·n - 147,456", "153,206,784"]
+    assert rows["training pass", "FLOPs"][5].startswith("n^")
+    assert rows["state", "bytes"][2:] == ["bounded", "512·n up to n = 4, then 2,048", "2,048"]
+    assert all(cell.startswith("n^") for cell in rows["like", rows["training pass", "FLOPs"][5]][1:])
+    for tokens in measured.LADDER:
+        (line,) = (columns(line) for line in said.splitlines() if columns(line)[0] == str(tokens))
+        assert all(float(cell.removesuffix(" ms")) > 0 for cell in line[1:4])
+        assert line[4].endswith(" bytes")
+    (together,) = (line for line in said.splitlines() if line.startswith("one pass over 64 tokens"))
+    loss, gradient = (float(number) for number in re.findall(r"by (\d+e[+-]\d+)", together))
+    assert max(loss, gradient) < 1e-12
+    drawn = ["  " + line for line in audit.picture(partial(Window, window=4, sinks=0))]
+    assert said.endswith("\n".join(drawn) + "\n")
+
+
+def columns(line):
+    """The cells of one line of a table."""
+    return re.split(r"  +", line.strip())
+
+
+def test_check_takes_a_mask_that_the_variant_has(short, capsys):
+    assert main(["check", "attention=softmax", "mask=encoder"]) == 0
+    said = capsys.readouterr().out
+    assert "mask=encoder" in said
+    assert "state" not in said, "nothing is carried"
+    assert main(["check", "attention=gru", "mask=encoder"]) == 2
+    assert "mask=encoder: attention=gru can be causal" in capsys.readouterr().err
+    assert main(["check", "attention=hybrid", "attention.layers=[softmax,gru]", "mask=encoder"]) == 2
+    assert capsys.readouterr() == ("", "harness: mask=encoder: attention=gru can be causal\n"), (
+        "before anything is held"
+    )
+    assert main(["check", "attention=softmax", "mask=sideways"]) == 2
+    assert "mask=sideways: attention=softmax can be causal or prefix or encoder" in capsys.readouterr().err
+
+
+def test_check_of_a_hybrid_checks_each_of_its_variants_once(short, capsys):
+    layers = "attention.layers=[linear,{name:window,window:4},linear,window]"
+    assert main(["check", "attention=hybrid", layers]) == 0
+    said = capsys.readouterr().out
+    headings = [line.split(",")[0] for line in said.splitlines() if line.startswith("cost of ")]
+    assert headings == ["cost of linear", "cost of window", "cost of window"]
+    assert [variant(64, 4).window for variant in short[1:]] == [4, 16]
+
+
+def test_check_leaves_the_golden_numbers_out_for_other_settings(monkeypatch):
+    held = [Verdict("golden_fingerprint_stands", False, "other numbers")]
+    monkeypatch.setattr(check, "check_variant", lambda variant: held)
+    one, other = Choice("topk", (("k", 4),)), Choice("topk", (("k", 5),))
+    assert check.of_variant(one, one) == held
+    assert check.of_variant(other, one) == []
+
+
+def test_a_variant_that_cannot_be_causal_says_what_it_lacks(short, monkeypatch):
+    monkeypatch.setattr(attention, "load", lambda name: MeanOfAll)
+    said = "\n".join(check.cost(Choice("mean"), quiet=True))
+    assert "mask=encoder" in said
+    assert "one pass trains one token" in said
+    assert re.search(r"^  64 .* none ", said, flags=re.MULTILINE), "there is no prompt"
+    assert re.search(r"^  encoder\n  █{24}$", said, flags=re.MULTILINE)

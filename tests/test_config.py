@@ -201,7 +201,7 @@ REFUSED = {
     "task=pairwise evaluate.splits=broad": "a list like [boundary,broad,natural] is needed",
     "task=pairwise evaluate.examples=1": "an even number is needed",
     "task=pairwise evaluate.lengths=[2000]": "pairwise has lengths 2 to 1024",
-    "task=pairwise position=rope": "There is: learned, none, rotary, sinusoidal",
+    "task=pairwise position=rope": "There is: alibi, learned, none, ",
     "task=pairwise position=rotary position.std=1": "There is: position.base",
     "task=pairwise position.std=small": "a number is needed",
     "task=pairwise position.train=0": "true or false is needed",

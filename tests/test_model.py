@@ -10,9 +10,8 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from harness import cost, settings
-from harness.attention import MASKS
+from harness.attention import MASKS, Attention
 from harness.attention.check import count_flops
-from harness.attention.linear import Linear
 from harness.attention.softmax import Softmax
 from harness.config import points
 from harness.model import GPT, Learned, build
@@ -21,6 +20,7 @@ from harness.scratchpad import Scratchpad
 from harness.sequence import IGNORE, encode, vocabulary
 from harness.settings import OBJECTIVES
 from tasks.pairwise import Pairwise
+from tests.conftest import variant as configured
 
 BATCH, VOCAB, LAYERS, WIDTH, HEADS, CONTEXT = 3, vocabulary(Pairwise()), 2, 12, 2, 230
 
@@ -37,8 +37,9 @@ def gpt(variant, dtype=torch.float64, mask="causal", place="learned", vocab=VOCA
     """A small model far from its initial distributions: no bias is zero, no two logits are close."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        position = POSITIONS[place]()
-        mixers = [partial(variant, rotate=position.rotate)(WIDTH, HEADS) for _ in range(LAYERS)]
+        position, queried = POSITIONS[place](), issubclass(getattr(variant, "func", variant), Attention)
+        variant = partial(variant, rotate=position.rotate) if queried else variant  # others have nothing to rotate
+        mixers = [variant(WIDTH, HEADS) for _ in range(LAYERS)]
         model = GPT(vocab, WIDTH, mixers, position, mask=mask)
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=0.3)
@@ -246,23 +247,23 @@ def test_training_costs_are_of_the_positions_that_are_supervised(variant, mask):
 
 def test_answering_takes_a_serial_step_for_each_pass_and_chunk():
     steps = {
-        (kind.__name__, scratchpad): cost.answering(gpt(kind), problems(scratchpad, 70)).serial_steps
-        for kind, scratchpad in product((Softmax, Linear), ("none", "full"))
+        (name, scratchpad): cost.answering(gpt(configured(name)), problems(scratchpad, 70)).serial_steps
+        for name, scratchpad in product(("softmax", "linear"), ("none", "full"))
     }
     assert steps == {
-        ("Softmax", "none"): 1,  # 70 tokens and three marks are read at once, and the answer is said
-        ("Softmax", "full"): 141,  # 140 scratch tokens, the answer
-        ("Linear", "none"): 2,  # 73 tokens are two chunks
-        ("Linear", "full"): 142,
+        ("softmax", "none"): 1,  # 70 tokens and three marks are read at once, and the answer is said
+        ("softmax", "full"): 141,  # 140 scratch tokens, the answer
+        ("linear", "none"): 2,  # 73 tokens are two chunks
+        ("linear", "full"): 142,
     }
     training = {
-        (kind.__name__, mask): cost.training_serial_steps(gpt(kind, mask=mask), problems("none", 127))
-        for kind, mask in product((Softmax, Linear), MASKS)
+        (name, mask): cost.training_serial_steps(gpt(configured(name), mask=mask), problems("none", 127))
+        for name, mask in product(("softmax", "linear"), MASKS)
     }
-    assert {steps for (kind, _), steps in training.items() if kind == "Softmax"} == {1}
-    assert training["Linear", "causal"] == 3  # 131 tokens
-    assert training["Linear", "prefix"] == 2  # 129 given at once, then the rest
-    assert training["Linear", "encoder"] == 1
+    assert {steps for (name, _), steps in training.items() if name == "softmax"} == {1}
+    assert training["linear", "causal"] == 3  # 131 tokens
+    assert training["linear", "prefix"] == 2  # 129 given at once, then the rest
+    assert training["linear", "encoder"] == 1
 
 
 @pytest.mark.parametrize("scratchpad", ["none", "filler", "full"])
@@ -272,9 +273,11 @@ def test_answering_with_softmax_scores_every_pair_once(scratchpad):
     assert cost.answering(gpt(Softmax), batch).scored_pairs == LAYERS * HEADS * tokens * (tokens + 1) // 2
 
 
-@pytest.mark.parametrize(("kind", "pairs", "numbers"), [(Softmax, LAYERS * HEADS, LAYERS * 2 * WIDTH), (Linear, 0, 0)])
-def test_a_models_growth_is_exact(kind, pairs, numbers):
-    mixers = [block.mixer for block in gpt(kind).blocks]
+@pytest.mark.parametrize(
+    ("name", "pairs", "numbers"), [("softmax", LAYERS * HEADS, LAYERS * 2 * WIDTH), ("linear", 0, 0), ("gru", 0, 0)]
+)
+def test_a_models_growth_is_exact(name, pairs, numbers):
+    mixers = [block.mixer for block in gpt(configured(name)).blocks]
     scored, carried = (
         lambda n: sum(mixer.scored_pairs(1, n) for mixer in mixers),
         lambda n: sum(mixer.state_size(n) for mixer in mixers),

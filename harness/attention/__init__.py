@@ -12,7 +12,8 @@ __all__ = ["MASKS", "Attention", "Mixer", "State", "configured", "load", "names"
 
 def names() -> list[str]:
     """The names of all variants, sorted."""
-    return folder.names(__path__, rooms={"base", "check", "price", "trial"})
+    rooms = {"audit", "base", "check", "growth", "kernel", "measured", "price", "recurrence", "rnn", "trial"}
+    return folder.names(__path__, rooms)
 
 
 def load(name: str) -> type[Mixer]:

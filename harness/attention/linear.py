@@ -1,112 +1,58 @@
-"""Linear attention: softmax's exp(q·k) replaced by φ(q)·φ(k), so that the past is a matrix (Katharopoulos et al. 2020).
+"""Linear attention: features of single coordinates (Katharopoulos et al. 2020), or learned ones.
 
-    S_t = S_{t-1} + φ(k_t) v_tᵀ      z_t = z_{t-1} + φ(k_t)      y_t = φ(q_t)ᵀ S_t / φ(q_t)ᵀ z_t      φ(x) = elu(x) + 1
+    elu      φ(x) = elu(x) + 1
+    relu     φ(x) = relu(x)
+    exp      φ(x) = exp(min(x, 30))
+    learned  φ(x) = relu(W x + b)      one W and b a head, of queries and keys (Kasai et al. 2021, T2R)
 
-The fast form reads the prefix as one sum, then goes through the sequence in chunks: scores inside a chunk, the state
-between chunks. Positions turn φ(q) and φ(k) on their way into S alone: what z sums stays positive, so no normaliser
-comes near zero (Su et al. 2021, RoFormer, section 3.3).
+The clamp of exp keeps F e^60, the largest score, and sums of them within float32; below it φ is exact, above it flat.
+Of relu and of learned features a score may be 0: a query that shares no feature with any key reads 0.
 """
 
-from typing import NamedTuple
-
 import torch
-from torch import Tensor
+from torch import nn
 from torch.nn import functional as F
 
-from harness.attention.base import Attention, unrotated
+from harness.attention.base import unrotated
+from harness.attention.kernel import Kernel
 
-CHUNK = 64  # tokens; below it the chunk's own scores cost less than the state's products
-EPSILON = 1e-6  # keeps 0/0 away where every feature underflows
-
-
-class Memory(NamedTuple):
-    """Sums over all tokens so far."""
-
-    seen: int
-    total: Tensor  # (B, H, D, D)   of φ(k) vᵀ, each φ(k) turned by its place
-    features: Tensor  # (B, H, 1, D)   of φ(k)
+FEATURES = {
+    "elu": lambda x: F.elu(x) + 1,
+    "relu": F.relu,
+    "exp": lambda x: x.clamp(max=30).exp(),
+    "learned": F.relu,  # of W x + b
+}
 
 
-def feature(x: Tensor) -> Tensor:
-    """φ(x) = elu(x) + 1, positive."""
-    return F.elu(x) + 1
-
-
-class Linear(Attention):
-    """The past is a D x D matrix and a D vector a head, whatever its length."""
+class Linear(Kernel):
+    """The past is a D x D matrix and a D vector a head; of learned features there may be more or fewer than D."""
 
     version = 1
     golden = {1: (-0.3459932937630326, 0.385309974213874, -0.12472658318795787, 4339.984251267982)}
-    formula = "y_t = φ(q_t)ᵀ Σ_{j≤t} φ(k_j) v_jᵀ / φ(q_t)ᵀ Σ_{j≤t} φ(k_j), φ = elu + 1"
-    source = "Katharopoulos et al. 2020"
+    formula = "y_t = φ(q_t)ᵀ Σ_{j≤t} φ(k_j) v_jᵀ / φ(q_t)ᵀ Σ_{j≤t} φ(k_j), φ = elu + 1, relu, exp or learned"
+    source = "Katharopoulos et al. 2020, learned features of Kasai et al. 2021"
 
-    def __init__(self, width, heads, rotate=unrotated):
+    def __init__(self, width, heads, feature, features, rotate=unrotated):
         super().__init__(width, heads, rotate)
+        if feature not in FEATURES:
+            raise ValueError(f"attention.feature={feature}: {', '.join(FEATURES)} can be chosen")
+        if not 1 <= features <= 2**16:
+            raise ValueError(f"attention.features={features}: 1 or more is needed, and at most 2^16")
+        self.feature, self.features = feature, self.head_width
+        if feature == "learned":
+            self.features = features
+            self.feature_weight = nn.Parameter(torch.randn(heads, self.head_width, features) / self.head_width**0.5)
+            self.feature_bias = nn.Parameter(torch.zeros(heads * features))  # one vector: biases are not decayed
 
-    def mix(self, q, k, v, state, prefix):
-        """See :class:`Attention`."""
-        seen, total, features = (0, None, None) if state is None else state
-        q, k = feature(q), feature(k)
-        sums = k.cumsum(2)
-        if state is not None:
-            sums, features = features + sums, features + k.sum(2, keepdim=True)
-        if prefix:
-            sums = torch.cat([sums[:, :, prefix - 1, None].expand(-1, -1, prefix, -1), sums[:, :, prefix:]], 2)
-        norms = (q * sums).sum(-1, keepdim=True) + EPSILON  # (B, H, T, 1)
+    def features_of(self, q, k, seen):
+        """See :class:`Kernel`."""
+        return self._feature(q), self._feature(k)
 
-        sizes, rows = [prefix] * bool(prefix) + _chunks(q.shape[2] - prefix), []
-        parts = (x.split(sizes, 2) for x in (self.rotate(q, seen), self.rotate(k, seen), v))
-        chunks = list(zip(*parts, strict=True))
-        if prefix:
-            q_p, k_p, v_p = chunks.pop(0)
-            total = k_p.mT @ v_p  # nothing was seen before a prefix
-            rows.append(q_p @ total)
-        for number, (q_c, k_c, v_c) in enumerate(chunks, start=1):
-            row = (q_c @ k_c.mT).tril() @ v_c  # (B, H, c, c) x (B, H, c, D)
-            rows.append(row if total is None else row + q_c @ total)
-            if state is not None or number < len(chunks):  # training has no use for the state after the last chunk
-                added = k_c.mT @ v_c  # (B, H, D, c) x (B, H, c, D)
-                total = added if total is None else total + added
-        after = None if state is None else Memory(seen + q.shape[2], total, features)
-        return torch.cat(rows, 2) / norms, after
+    def feature_flops(self, tokens):
+        """A matrix for each query and key where features are learned; the others are no products."""
+        return (self.feature == "learned") * 4 * self.heads * tokens * self.head_width * self.features
 
-    def naive_mix(self, q, k, v, prefix):
-        """See :class:`Attention`."""
-        q, k, rows = feature(q), feature(k), []
-        turned_q, turned_k = self.rotate(q, 0), self.rotate(k, 0)
-        for t in range(q.shape[2]):
-            until = max(t + 1, prefix)
-            weights = (turned_q[:, :, t, None] * turned_k[:, :, :until]).sum(-1)  # (B, H, until)
-            norm = (q[:, :, t, None] * k[:, :, :until]).sum((-2, -1)) + EPSILON  # (B, H)
-            rows.append((weights[..., None] * v[:, :, :until]).sum(2) / norm[..., None])
-        return torch.stack(rows, 2)
-
-    def empty(self, batch, room=0):
-        """See :class:`Mixer`; the size does not depend on ``room``."""
-        zeros, width = self.project_in.weight.new_zeros, self.head_width
-        return Memory(0, zeros(batch, self.heads, width, width), zeros(batch, self.heads, 1, width))
-
-    def state_size(self, length):
-        """A matrix and a vector a head."""
-        return self.heads * self.head_width * (self.head_width + 1)
-
-    def mix_flops(self, tokens, seen, prefix):
-        """The prefix is added to the state, then reads it; the rest does so between chunks, and scores inside them."""
-        d, chunks = self.head_width, _chunks(tokens - prefix)
-        inside = sum(4 * c * c * d for c in chunks)
-        read = prefix + sum(chunks if seen is not None or prefix else chunks[1:])
-        added = prefix + sum(chunks if seen is not None else chunks[:-1])
-        return self.heads * (inside + 2 * (read + added) * d * d)
-
-    def scored_pairs(self, tokens, seen=None, prefix=0):
-        """Pairs inside a chunk; a token that is decoded scores itself alone, a prefix only reads the state."""
-        return self.heads * sum(c * (c + 1) // 2 for c in _chunks(tokens - prefix))
-
-    def serial_steps(self, tokens, prefix=0):
-        """The state goes from the prefix to the first chunk, and from chunk to chunk."""
-        return bool(prefix) + len(_chunks(tokens - prefix))
-
-
-def _chunks(tokens: int) -> list[int]:
-    """Lengths of the chunks."""
-    return [min(CHUNK, tokens - start) for start in range(0, tokens, CHUNK)]
+    def _feature(self, x):
+        if self.feature == "learned":
+            x = x @ self.feature_weight + self.feature_bias.view(self.heads, 1, -1)  # (B, H, T, D) x (H, D, F)
+        return FEATURES[self.feature](x)

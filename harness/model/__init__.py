@@ -22,8 +22,9 @@ def build(experiment: Experiment) -> GPT:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng(experiment.seed, "weights", 0).integers(2**63)))
         position = place(size.context, size.width, width, **dict(experiment.position.settings))
+        placed = {"mask": experiment.mask, "rotate": position.rotate, "bias": position.bias}
         mixers = [
-            attention.configured(one.name, one.settings, experiment.mask, position.rotate)(size.width, size.heads)
+            attention.configured(one.name, one.settings, **placed)(size.width, size.heads)
             for one in experiment.attention.of_layers(size.layers)
         ]
         return GPT(vocabulary(experiment.task), size.width, mixers, position, size.token_std, experiment.mask)

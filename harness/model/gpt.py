@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import torch
+from numpy.random import Generator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -82,21 +83,29 @@ class GPT(nn.Module):
             if isinstance(module, nn.Linear):
                 writes = name.endswith("project_out")
                 nn.init.normal_(module.weight, std=std / (2 * len(self.blocks)) ** 0.5 if writes else std)
-                nn.init.zeros_(module.bias)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
         nn.init.normal_(self.tokens.weight, std=token_std)
         self.position.initialise()
 
     def forward(
-        self, tokens: Tensor, state: list[State] | None = None, prefix: int = 0, at: slice | Tensor = slice(None)
+        self,
+        tokens: Tensor,
+        state: list[State] | None = None,
+        prefix: int = 0,
+        at: slice | Tensor = slice(None),
+        places: Tensor | None = None,
     ) -> tuple[Tensor, list[State] | None]:
         """(B, T) -> logits (B, |at|, V) and the state after them (None while training).
 
         ``at`` are the positions whose logits are wanted, a slice or a (B, N) of them for each row; ``prefix`` first
-        tokens see each other.
+        tokens see each other; ``places`` (T,) is where the tokens stand, right after those that were seen if None.
         """
-        seen = 0 if state is None else state[0].seen
+        if places is None:
+            seen = 0 if state is None else state[0].seen
+            places = torch.arange(seen, seen + tokens.shape[1], device="cpu")
         x = self.tokens(tokens)
-        x = x + self.position(seen, tokens.shape[1]).to(x)
+        x = x + self.position(places).to(x)
         after = []
         for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
             x, layer = block.mix(x, before, prefix)
@@ -106,16 +115,24 @@ class GPT(nn.Module):
             after.append(layer)
         return F.linear(self.norm(x), self.tokens.weight), None if state is None else after
 
-    def read(self, tokens: Tensor, given: int, at: slice | Tensor) -> Tensor:
-        """(B, T) -> logits (B, |at|, V) at the positions ``at`` under the model's mask; ``given`` tokens are given."""
+    def read(self, tokens: Tensor, given: int, at: slice | Tensor, rng: Generator | None = None) -> Tensor:
+        """(B, T) -> logits (B, |at|, V) at the positions ``at`` under the model's mask; ``given`` tokens are given.
+
+        The tokens are a whole sequence. In training ``rng`` chooses where they stand, if the positions leave it open.
+        """
+        return self._read(tokens, given, at, self.position.places(tokens.shape[1], rng))
+
+    def _read(self, tokens: Tensor, given: int, at: slice | Tensor, places: Tensor) -> Tensor:
         if self.mask != "encoder":
-            return self(tokens, prefix=given if self.mask == "prefix" else 0, at=at)[0]
+            return self(tokens, prefix=given if self.mask == "prefix" else 0, at=at, places=places)[0]
         if isinstance(at, slice):
             at = torch.arange(tokens.shape[1], device=tokens.device)[at].expand(len(tokens), -1)
         logits = self.tokens.weight.new_empty(*at.shape, len(self.tokens.weight))
         for last in at.unique().tolist():
             row, column = (at == last).nonzero(as_tuple=True)
-            logits[row, column] = self(tokens[row, : last + 1], prefix=last + 1, at=slice(-1, None))[0][:, 0]
+            until = last + 1
+            said, _ = self(tokens[row, :until], prefix=until, at=slice(-1, None), places=places[:until])
+            logits[row, column] = said[:, 0]
         return logits
 
     def empty(self, batch: int, room: int = 0) -> list[State]:
@@ -135,9 +152,12 @@ class GPT(nn.Module):
 
         The model reads only when it has to speak: everything that came since it last did, each token once. With
         ``until``, nothing is put in the mouth of a row that has said this token itself, and it ends, with fewer than
-        ``count`` tokens, once every row has said ``after`` more.
+        ``count`` tokens, once every row has said ``after`` more. Tokens stand where those of a sequence of all that is
+        given and ``count`` more do.
         """
-        tokens, state = given, None if self.mask == "encoder" else self.empty(len(given), given.shape[1] + count)
+        most = given.shape[1] + count
+        tokens, state = given, None if self.mask == "encoder" else self.empty(len(given), most)
+        places = self.position.places(most)
         for offset in range(count):
             signals.check()
             written = tokens[:, given.shape[1] :]
@@ -147,19 +167,21 @@ class GPT(nn.Module):
             if offset in forced and not free.any():
                 token = tokens.new_full((len(given), 1), forced[offset])
             else:
-                token, state = self._next(tokens, given.shape[1], state)
+                token, state = self._next(tokens, given.shape[1], state, places[: tokens.shape[1]])
                 if offset in forced:
                     token = torch.where(free, token, forced[offset])
             tokens = torch.cat([tokens, token], 1)
         return tokens[:, given.shape[1] :]
 
-    def _next(self, tokens: Tensor, given: int, state: list[State] | None) -> tuple[Tensor, list[State] | None]:
-        """The likeliest token (B, 1) after these, and the state once all of them are read."""
+    def _next(
+        self, tokens: Tensor, given: int, state: list[State] | None, places: Tensor
+    ) -> tuple[Tensor, list[State] | None]:
+        """The likeliest token (B, 1) after these, which stand at ``places``, and the state once all are read."""
         if state is None:
-            return self.read(tokens, given, slice(-1, None)).argmax(-1), None
+            return self._read(tokens, given, slice(-1, None), places).argmax(-1), None
         seen = state[0].seen
         prefix = given if self.mask == "prefix" and not seen else 0
-        logits, state = self(tokens[:, seen:], state, prefix, at=slice(-1, None))
+        logits, state = self(tokens[:, seen:], state, prefix, at=slice(-1, None), places=places[seen:])
         return logits.argmax(-1), state
 
 

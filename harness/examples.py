@@ -1,0 +1,46 @@
+"""Command lines to begin with, as ``--help`` of each verb shows them."""
+
+EXAMPLES = {
+    "run": """\
+examples:
+  python -m harness task=pairwise                                   one run: train, evaluate, table, figure
+  python -m harness task=pairwise attention=linear scratchpad=full scratchpad.trace=extremes
+  python -m harness task=pairwise evaluate.lengths=[4,8,128]        more lengths add rows to the same run
+  python -m harness -m task=pairwise attention=softmax,linear scratchpad=none,full seed=0,1
+  python -m harness task=pairwise --cfg                             print the composed config
+""",
+    "plot": """\
+examples:
+  python -m harness plot
+  python -m harness plot --where task=pairwise --where attention=softmax
+""",
+    "compare": """\
+examples:
+  python -m harness compare
+  python -m harness compare --by attention length
+""",
+    "list": """\
+examples:
+  python -m harness list
+  python -m harness list tasks                                      with what theory knows of each
+  python -m harness list bounds                                     when each bound holds, and who proved it
+  python -m harness list tasks --page                               docs/tasks.md
+  python -m harness list attention --page                           docs/attention.md
+""",
+    "show": """\
+examples:
+  python -m harness show task=pairwise length=6                     an instance, its twin, every trace
+  python -m harness show pairwise-softmax-none-1a2b3c4d length=6    what that run's model wrote
+""",
+    "inside": """\
+examples:
+  python -m harness inside pairwise-softmax-none-1a2b3c4d           at the lengths that the run was evaluated at
+  python -m harness inside pairwise-softmax-none-1a2b3c4d --lengths 8,16,32 --split boundary --items 100
+""",
+    "check": """\
+examples:
+  python -m harness check task=pairwise task.alpha=5 task.values=16
+  python -m harness check attention=linear
+  python -m harness check attention=window attention.window=4 mask=prefix
+""",
+}
