@@ -33,11 +33,15 @@ class Cost:
 
 
 def forward_flops(model: GPT, made: Pass, logits: int) -> int:
-    """FLOPs of one forward pass with logits at so many positions; the last block thinks only there."""
+    """FLOPs of one forward pass with logits at so many positions."""
+    return sum(block.mixer.flops(*made) for block in model.blocks) + _beside_mixing(model, made.tokens, logits)
+
+
+def _beside_mixing(model: GPT, tokens: int, logits: int) -> int:
+    """FLOPs of the MLPs and of the readout; the last block thinks only where logits are wanted."""
     vocab, width = model.tokens.weight.shape
-    mixing = sum(block.mixer.flops(*made) for block in model.blocks)
-    thinking = ((len(model.blocks) - 1) * made.tokens + logits) * 2 * 2 * width * 4 * width
-    return mixing + thinking + 2 * logits * width * vocab
+    thinking = ((len(model.blocks) - 1) * tokens + logits) * 2 * 2 * width * 4 * width
+    return thinking + 2 * logits * width * vocab
 
 
 def passes(mask: str, given: int, count: int, forced: Collection[int]) -> list[Pass]:
@@ -90,12 +94,13 @@ def answering(model: GPT, batch: Batch, written: int | None = None, own: bool = 
 
 
 def training_flops(model: GPT, batch: Batch) -> int:
-    """One update: forward and backward over the whole batch, three times the forward."""
+    """One update: forward and backward over the whole batch, three times the forward where all weights are learned."""
     size, labels = batch.labels.shape
-    made = _training_passes(model, batch)
-    if model.mask == "encoder":
-        return 3 * sum(count * forward_flops(model, one, 1) for one, count in made.items())
-    return 3 * size * sum(forward_flops(model, one, labels) for one in made)
+    passes, logits = _training_passes(model, batch), 1
+    if model.mask != "encoder":
+        passes, logits = Counter({one: size for one in passes}), labels
+    mixing = {one: sum(block.mixer.training_flops(one.tokens, one.prefix) for block in model.blocks) for one in passes}
+    return sum(n * (mixing[one] + 3 * _beside_mixing(model, one.tokens, logits)) for one, n in passes.items())
 
 
 def training_serial_steps(model: GPT, batch: Batch) -> int:

@@ -74,6 +74,7 @@ def test_eight_runs_make_four_lines_and_four_rows(swept, capsys):
     drawn = {path.name for path in (swept / "figures").glob("*.png")}
     assert drawn == {
         "pairwise-accuracy-against-length.png",
+        "pairwise-accuracy-against-state.png",
         "pairwise-accuracy-against-steps.png",
         "pairwise-cost-against-length.png",
     }

@@ -455,3 +455,15 @@ def test_without_a_trained_length_the_shortest_is_drawn():
     data = data[data["length"] > LONGEST]
     _, axes = by_state(data)
     assert {x for x, _ in dots(axes[0])} == set(8 * data.loc[data["length"] == 64, "state_bytes"])
+
+
+def test_hybrids_are_called_by_the_variants_in_them():
+    layers = "convolution(window=3)+softmax", "convolution(window=3)+linear(feature=elu)"
+    data = rows(*(runs("hybrid", seeds=1, settings={"attention.layers": one}.items()) for one in layers))
+    assert {line.label for line in lines(data)} == {"convolution+softmax · none", "convolution+linear · none"}
+    alike = rows(
+        *(runs("hybrid", seeds=1, settings={"attention.layers": f"window(window={w})"}.items()) for w in (2, 3))
+    )
+    assert {line.label for line in lines(alike)} == {
+        f"hybrid · none · attention.layers=window(window={w})" for w in (2, 3)
+    }

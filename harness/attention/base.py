@@ -93,6 +93,13 @@ class Mixer(nn.Module, ABC):
     def serial_steps(self, tokens: int, prefix: int = 0) -> int:
         """Longest chain of dependent steps over the sequence in one call of ``forward``."""
 
+    def training_flops(self, tokens: int, prefix: int = 0) -> int:
+        """FLOPs of ``forward`` and of its backward pass, which has two products for each: one an input, one a weight.
+
+        What is multiplied by numbers that are not learned has one.
+        """
+        return 3 * self.flops(tokens, None, prefix)
+
     def mixing(self, x: Tensor, prefix: int = 0) -> Tensor | None:
         """(B, T, C) -> (B, H, T, T): what output t of a head makes of the value of token j, the map as a matrix.
 

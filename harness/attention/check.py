@@ -1,7 +1,7 @@
 """The laws of a variant: each is a function that fails with one sentence. They run on any Mixer, also on a stranger's.
 
->>> from harness.attention.linear import Linear
->>> [verdict.law for verdict in check_variant(Linear) if not verdict.passed]
+>>> from harness.attention.softmax import Softmax
+>>> [verdict.law for verdict in check_variant(Softmax) if not verdict.passed]
 []
 
 A variant is whatever makes a mixer from a width and a number of heads: the class, or ``partial(Window, window=8)``.

@@ -66,7 +66,7 @@ def prices(mixer: Mixer, mask: str | None = None) -> list[Price]:
     mask = mixer.masks[0] if mask is None else mask
     if mask == "encoder":
         return [
-            Price("training pass", "FLOPs", lambda n: 3 * mixer.flops(n, None, n), True),
+            Price("training pass", "FLOPs", lambda n: mixer.training_flops(n, n), True),
             Price("one more token", "FLOPs", lambda n: mixer.flops(n + 1, None, n + 1), True),
             Price("one more token", "pairs", lambda n: mixer.scored_pairs(n + 1, None, n + 1), True),
             Price("training pass", "serial steps", lambda n: mixer.serial_steps(n, n), True),
@@ -76,7 +76,7 @@ def prices(mixer: Mixer, mask: str | None = None) -> list[Price]:
         ]
     prefix = int(mask == "prefix")
     return [
-        Price("training pass", "FLOPs", lambda n: 3 * mixer.flops(n, None, prefix * n), True),
+        Price("training pass", "FLOPs", lambda n: mixer.training_flops(n, prefix * n), True),
         Price("prompt", "FLOPs", lambda n: mixer.flops(n, 0, prefix * n), True),
         Price("one more token", "FLOPs", lambda n: mixer.flops(1, n), False),
         Price("prompt", "pairs", lambda n: mixer.scored_pairs(n, 0, prefix * n), True),

@@ -8,6 +8,7 @@ What a cell holds is scaled by its forget gate alone from token to token, so a g
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from harness.attention.rnn import Recurrent
@@ -29,6 +30,12 @@ class Lstm(Recurrent):
     formula = "y_t = P (o_t ⊙ tanh c_t), c_t = f_t ⊙ c_{t-1} + i_t ⊙ tanh(W x_t + U h_{t-1}), gates σ(x_t, h_{t-1})"
     source = "Hochreiter & Schmidhuber 1997, forget gate of Gers et al. 2000"
     layer, gates, memory = nn.LSTM, 4, Cells
+
+    @torch.no_grad()
+    def initialise(self):
+        """See :class:`Recurrent`; the bias of the forget gate is 1, so that cells keep (Jozefowicz et al. 2015)."""
+        super().initialise()
+        self.cells.bias_ih_l0[self.state : 2 * self.state] = 1
 
     def run(self, x, hidden, cell):
         """See :class:`Recurrent`."""

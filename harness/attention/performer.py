@@ -40,6 +40,10 @@ class Performer(Kernel):
         of_k = of_k - k.square().sum(-1, keepdim=True) / 2
         return tuple(x.exp() / self.features**0.5 for x in (of_q, of_k))
 
+    def training_flops(self, tokens, prefix=0):
+        """The directions are not learned: going back along them costs one product, not two."""
+        return super().training_flops(tokens, prefix) - self.feature_flops(tokens)
+
     def feature_flops(self, tokens):
         """Each query and each key along all directions."""
         return 4 * self.heads * tokens * self.head_width * self.features

@@ -41,14 +41,15 @@ def law_state_size(variant: Variant) -> None:
 
 
 def law_flops_are_counted(variant: Variant) -> None:
-    """``flops`` is what torch counts in the plain (math) form, with a state and without; backward is twice forward."""
+    """``flops`` is what torch counts in the plain (math) form, with a state and without; so is ``training_flops``."""
     mixer, frozen, sizes = make(variant), make(variant).requires_grad_(False), (1, SHORT, 64, 65, LONG)
     for tokens, prefix in cases(mixer, *sizes):
         forward, (out, _) = count_flops(mixer, numbers(tokens), None, prefix)
         _hold_flops(forward, mixer, tokens, None, prefix)
         backward, _ = count_flops(out.sum().backward)
-        twice = f"{tokens} tokens, prefix={prefix}: {forward} FLOPs forward, {backward} backward; twice is right"
-        assert backward == 2 * forward, twice
+        stated, counted = BATCH * mixer.training_flops(tokens, prefix), forward + backward
+        what = f"training_flops({tokens}, {prefix}) says {stated} for {BATCH} sequences"
+        assert counted == stated, f"{what}, torch counts {forward} forward and {backward} backward"
     for tokens, prefix in cases(mixer, *sizes, state=True):
         for seen in (0,) if prefix else (0, 1, 70):
             with torch.no_grad():

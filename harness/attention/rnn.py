@@ -18,8 +18,7 @@ Memory = tuple[Tensor, ...]  # what is carried, the hidden vector first
 class Recurrent(Mixer):
     """A hidden vector of ``state`` numbers, read out by ``project_out``; heads are not used.
 
-    A subclass says which layer of torch it is, its number of gates, its state, ``run`` and ``step``. ``cells`` keeps
-    torch's own initial distribution, uniform within 1/sqrt(S).
+    A subclass says which layer of torch it is, its number of gates, its state, ``run`` and ``step``.
     """
 
     masks = ("causal",)
@@ -34,6 +33,21 @@ class Recurrent(Mixer):
         self.state = state
         self.cells = self.layer(width, state, batch_first=True)
         self.project_out = nn.Linear(state, width)
+        self.initialise()
+
+    @torch.no_grad()
+    def initialise(self) -> None:
+        """Each gate's weights for the token uniform (Glorot & Bengio 2010), for the state orthogonal, biases 0.
+
+        Torch's own, uniform within 1/sqrt(S) all of them, makes less of the token and forgets it sooner: with it the
+        parity of four bits was not learned, with this it is.
+        """
+        for weight in self.cells.weight_ih_l0.chunk(self.gates):
+            nn.init.xavier_uniform_(weight)
+        for weight in self.cells.weight_hh_l0.chunk(self.gates):
+            nn.init.orthogonal_(weight)
+        self.cells.bias_ih_l0.zero_()
+        self.cells.bias_hh_l0.zero_()
 
     @abstractmethod
     def run(self, x: Tensor, *memory: Tensor) -> tuple[Tensor, Memory]:

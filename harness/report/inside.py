@@ -66,8 +66,8 @@ def over_items(rows: pd.DataFrame, *by: str) -> pd.DataFrame:
     """
     groups = [*OF_A_RUN, *OF_A_LAYER, *by, "length"]
     pairs = rows["item"].where(rows["split"] != "boundary", rows["item"] // 2)
-    units = rows.assign(unit=pairs).groupby([*groups, "unit"])[[*COLUMNS]].mean().groupby(groups)
-    found = units[["tokens", *UNIFORM]].mean().join(rows.groupby(groups)["item"].nunique().rename("items"))
+    units = rows.assign(unit=pairs).groupby([*groups, "unit"])[list(COLUMNS)].mean().groupby(groups)
+    found = units[["tokens", *UNIFORM]].mean().assign(items=rows.groupby(groups)["item"].nunique())
     for measure in MEASURES:
         found[measure] = units[measure].mean()
         ends = [t_interval(values) for _, values in units[measure]]
@@ -228,14 +228,17 @@ def _notes(rows: pd.DataFrame, pictures: Sequence[Picture]) -> list[str]:
     tokens = pictures[0].matrices.shape[-1]
     notes = [f"matrices: one item of {first['split']}, n = {pictures[0].length}, T = {tokens}, colour by the root"]
     notes += ["grey: masked"] * (first["mask"] != "encoder")
-    notes += ["influence (norm of ∂y_t/∂x_j), not a mixing matrix"] * (not all(one.mixing for one in pictures))
-    notes += [f"curves: mean of {items} items, band: 95 % t interval, thin: single heads"]
-    notes += [f"ε = {EPSILON:g} of a row in L1"] * bool(rows["epsilon_rank"].notna().any())
-    return [*notes, "block: later half of the queries, earlier half of the keys", "dotted: uniform weights"]
+    if not all(picture.mixing for picture in pictures):
+        notes.append("influence (norm of ∂y_t/∂x_j), not a mixing matrix")
+    thin = ", thin: single heads" if rows["head"].max() > 1 else ""
+    notes.append(f"curves: mean of {items} items, band: 95 % t interval{thin}, dotted: uniform weights")
+    if any(picture.mixing for picture in pictures):
+        notes += [f"ε = {EPSILON:g} of a row in L1", "block: later half of the queries, earlier half of the keys"]
+    return notes
 
 
 def _settle(figure: Figure) -> None:
-    """Lay out once and round: the solver's last bits differ from time to time, and an svg names its clip paths by them."""
+    """Lay out once and round: the solver's last bits vary from call to call, and an svg names clip paths after them."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axis, which in product(figure.axes, ("original", "active")):

@@ -1,6 +1,7 @@
 """Which rows, what tells them apart, and whether they may stand together."""
 
 import math
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ COPIES |= {"trace": "scratchpad.trace", "learning_rate": "train.learning_rate", 
 COPIES |= {"objective": "train.objective"}
 STATUS = {"DIVERGED": "diverged", "FAILED": "failed", "OOM": "out of memory", "CORRUPT": "damaged"}
 STATUS |= {"RUNNING": "unfinished", "PREEMPTED": "unfinished"}  # how a run without scores ended, in words
+LAYERS = "attention.layers"  # of a hybrid
 BASELINES = {"attention": ("softmax",), "scratchpad": ("none", "full")}
 
 
@@ -163,6 +165,7 @@ class Line:
 def lines(rows: pd.DataFrame, hide: Collection[str] = ()) -> list[Line]:
     """A line for each recipe (and code version, and stop), sorted; `hide` names columns that an axis already shows."""
     shown = [c for c in varying(rows) if c not in ("attention", "scratchpad", *hide)]
+    shown, mixed = _layers(rows, shown)
     found = []
     for _, group in rows.groupby([*_identity(rows), *(["stop"] if "stop" in rows else [])], dropna=False):
         words = {column: word(group[column].iloc[0]) for column in ("attention", "scratchpad", *shown)}
@@ -177,8 +180,23 @@ def lines(rows: pd.DataFrame, hide: Collection[str] = ()) -> list[Line]:
         if "stop" not in shown and "stop" in group and (group["stop"] == "self").all():
             rest.append("stop=self")
         place = [order(column, words[column]) for column in words]
-        found.append((place, Line(words["attention"], " ".join(pad), " ".join(rest), group)))
+        variant = mixed.get(word(group[LAYERS].iloc[0]), words["attention"]) if mixed else words["attention"]
+        found.append((place, Line(variant, " ".join(pad), " ".join(rest), group)))
     return [line for _, line in sorted(found, key=lambda pair: pair[0])]
+
+
+def _layers(rows: pd.DataFrame, shown: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Hybrids whose layers differ are called by the variants in them, unless only their settings tell them apart.
+
+    What is left to show, and layers with all their settings -> layers in short.
+    """
+    if LAYERS not in shown:
+        return shown, {}
+    whole = [layers for layers in dict.fromkeys(rows[LAYERS].map(word)) if layers]
+    short = [re.sub(r"\([^)]*\)", "", layers) for layers in whole]
+    if len(set(short)) < len(whole):
+        return shown, {}
+    return [column for column in shown if column != LAYERS], dict(zip(whole, short, strict=True))
 
 
 def check_versions(rows: pd.DataFrame) -> None:
