@@ -4,8 +4,9 @@ reaches.
 A map that is linear in its values *is* a matrix, a row for each query and a column for each key (``Mixer.mixing``).
 Measured is that matrix, on test items that are read as evaluation reads them, with all numbers in float64. Of a map
 that is not, the influence of input j on output t is measured, the norm of its derivative: no matrix of a linear map, so
-it has keys and no ranks. Beside each measure stands that of uniform weights under the same mask: a causal mask alone
-has rank T.
+it has keys and no ranks. Of third order there is a marginal, which is measured like a mixing matrix.
+
+Beside each measure stands that of uniform weights under the same mask: a causal mask alone has rank T.
 """
 
 import math
@@ -41,7 +42,7 @@ LEGIBLE = 70  # tokens of a matrix that can be read as a picture
 class Layer(NamedTuple):
     """What one layer did with one sequence."""
 
-    mixing: bool  # whether these are mixing matrices
+    matrix: str  # what they are: mixing, marginal or influence
     matrices: np.ndarray  # (H, T, T) a row for each query; (1, T, T) of an influence
     prefix: int  # tokens that saw each other
 
@@ -71,8 +72,8 @@ def look(
             about = {"run": folder.name, "task": experiment.task_name, "mask": experiment.mask, "split": split}
             about |= {"length": length, "tokens": tokens, "item": item}
             for number, (kind, layer) in enumerate(zip(kinds, layers, strict=True), start=1):
-                one = {"layer": number, "attention": kind, "matrix": "mixing" if layer.mixing else "influence"}
-                one |= _uniform(layer.mixing, tokens, layer.prefix, tuple(said))
+                one = {"layer": number, "attention": kind, "matrix": layer.matrix}
+                one |= _uniform(layer.matrix, tokens, layer.prefix, tuple(said))
                 found = _measures(layer, said)
                 for head, values in enumerate(zip(*found.values(), strict=True), start=1):
                     rows.append(about | one | {"head": head} | dict(zip(found, values, strict=True)))
@@ -126,8 +127,9 @@ def calls(model: GPT, batch: Batch) -> tuple[list[tuple[Mixer, Tensor, int]], li
 def _layer(mixer: Mixer, x: Tensor, prefix: int) -> Layer:
     with torch.no_grad():
         matrices = mixer.mixing(x, prefix)
-    mixing = matrices is not None
-    return Layer(mixing, (matrices if mixing else influence(mixer, x, prefix))[0].numpy(), prefix)
+    if matrices is None:
+        return Layer("influence", influence(mixer, x, prefix)[0].numpy(), prefix)
+    return Layer("mixing" if mixer.order == 2 else "marginal", matrices[0].numpy(), prefix)
 
 
 def influence(mixer: Mixer, x: Tensor, prefix: int) -> Tensor:
@@ -147,7 +149,7 @@ def _measures(layer: Layer, said: Sequence[int]) -> dict[str, np.ndarray]:
     reached, choosing = keys(matrices), _visible(layer.matrices.shape[-1], layer.prefix) > 1
     found = dict.fromkeys(RANKS, np.full(len(matrices), np.nan))
     found |= {"keys": reached[:, choosing].mean(-1), "keys_answer": reached[:, list(said)].mean(-1)}
-    if layer.mixing:
+    if layer.matrix != "influence":
         even = in_unit_rows(matrices)
         block = even[:, half:, :half]
         found |= {"epsilon_rank": epsilon_rank(even), "effective_rank": effective_rank(even)}
@@ -156,11 +158,11 @@ def _measures(layer: Layer, said: Sequence[int]) -> dict[str, np.ndarray]:
 
 
 @cache
-def _uniform(mixing: bool, tokens: int, prefix: int, said: tuple[int, ...]) -> dict[str, float]:
+def _uniform(matrix: str, tokens: int, prefix: int, said: tuple[int, ...]) -> dict[str, float]:
     """The measures of a map that weighs all that the mask allows alike: what the mask alone makes of them."""
     visible = _visible(tokens, prefix)[:, None]
     weights = (np.arange(tokens) < visible) / visible
-    found = _measures(Layer(mixing, weights[None], prefix), said)
+    found = _measures(Layer(matrix, weights[None], prefix), said)
     return {f"{name}_uniform": value.item() for name, value in found.items()}
 
 

@@ -45,5 +45,5 @@ def test_growth_is_exact():
 
 
 def test_an_impossible_window_is_refused():
-    with pytest.raises(ValueError, match="attention.window=0: 1 or more is needed"):
+    with pytest.raises(ValueError, match=r"attention\.window=0: "):
         attention.configured("convolution", [("window", 0)])(WIDTH, 2)

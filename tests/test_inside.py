@@ -158,10 +158,12 @@ def test_the_matrix_times_the_values_is_what_the_layer_says(name, trained):
     mixer, x, prefix = given[names.index(name)]
     with torch.no_grad():
         matrix = mixer.mixing(x, prefix)
-        assert (matrix is None) == (not isinstance(mixer, Attention))
+        assert matrix is not None or not isinstance(mixer, Attention)
         if matrix is not None and mixer.order == 2:
-            _, _, values, *_ = mixer.project(x)
-            said = mixer._merge(matrix @ values)
+            if isinstance(mixer, Attention):
+                said = mixer._merge(matrix @ mixer.project(x)[2])
+            else:  # a control: one head, whose values are all that is projected
+                said = mixer.project_out(matrix[:, 0] @ mixer.project_in(x))
             torch.testing.assert_close(said, mixer(x, prefix=prefix)[0], rtol=1e-9, atol=1e-9)
 
 
@@ -321,7 +323,7 @@ def test_what_is_no_mixing_matrix_is_called_so(looked):
     assert gru[list(report.RANKS)].isna().all(axis=None)
     assert gru["keys"].between(1, gru["keys_uniform"]).all()
     assert linear[list(report.MEASURES)].notna().all(axis=None)
-    assert "Layer 1 (gru; influence, not a mixing matrix): the number of inputs that reach an output goes from" in said
+    assert f"Layer 1 (gru; {report.KINDS['influence']}): the number of inputs that reach an output goes from" in said
 
 
 def drawn(trained, *settings, lengths=(2, 7)):
@@ -355,6 +357,17 @@ def test_negative_weights_have_zero_in_the_middle(trained):
     images = [axis.images[0] for axis in figure.axes if axis.images]
     assert {image.get_cmap().name for image in images} == {"RdBu"}
     assert images[0].norm(0) == pytest.approx(0.5)
+
+
+def test_of_third_order_a_marginal_is_shown(trained):
+    settings = ["attention=third_order"]
+    _, folder = trained(*settings)
+    rows, pictures = inside.look(folder, point(*settings), [2, 7], "broad", 2)
+    assert set(rows["matrix"]) == {picture.matrix for picture in pictures} == {"marginal"}
+    assert rows["epsilon_rank"].notna().all()
+    said = "marginal of weights on pairs, not a mixing matrix"
+    assert f"Layer 1 (third_order; {said}): the ε-rank goes" in report.seen(rows)
+    assert said in report.figure(rows, pictures).legends[0].get_title().get_text().replace("\n", " ")
 
 
 def test_influence_alone_has_no_panels_of_ranks(trained):

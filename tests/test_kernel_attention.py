@@ -147,6 +147,7 @@ def test_the_price_is_counted(kind, features):
         backward, _ = count_flops(out.sum().backward)  # directions that are never trained have no gradient
         constant = BATCH * mixer.feature_flops(tokens) if isinstance(mixer, Performer) else 0
         assert backward == 2 * forward - constant
+        assert forward + backward == BATCH * mixer.training_flops(tokens, prefix)
     for tokens, seen in ((1, 0), (1, 70), (60, 70)):
         _, state = read(frozen, numbers(seen).detach(), [seen])
         assert count_flops(frozen, numbers(tokens).detach(), state)[0] == BATCH * frozen.flops(tokens, seen)
@@ -157,6 +158,7 @@ def test_growth_is_exact(kind, features):
     """State and decoded token cost the same at any length; each chunk, and each token of a prefix, adds a constant."""
     mixer, width = make(kind), kind.keywords.get("key_width", D)
     made = 4 * D * features if isinstance(mixer, Performer) or kind.keywords.get("feature") == "learned" else 0
+    constant = HEADS * made * isinstance(mixer, Performer)  # directions are not learned
     token = HEADS * made + 2 * WIDTH * HEADS * (2 * width + D) + 2 * WIDTH * WIDTH
     assert mixer.features == features
     for n in (2**power for power in range(4, 13)):
@@ -167,6 +169,7 @@ def test_growth_is_exact(kind, features):
         for f, slope in (
             (lambda chunks: mixer.flops(64 * chunks), chunk),
             (lambda chunks: mixer.flops(64 * chunks, 0), chunk),
+            (lambda chunks: mixer.training_flops(64 * chunks), 3 * chunk - 64 * constant),
             (lambda chunks: mixer.scored_pairs(64 * chunks), HEADS * 64 * 65 // 2),
             (lambda chunks: mixer.serial_steps(64 * chunks), 1),
             (lambda tokens: mixer.flops(tokens, None, tokens), token + HEADS * 4 * features * D),

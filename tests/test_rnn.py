@@ -153,6 +153,28 @@ def test_an_lstm_with_open_gates_sums_what_comes_in():
     torch.testing.assert_close(mixer(x)[0], mixer.project_out(sums.tanh()), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_gates_start_from_the_usual_distributions(name):
+    """Input weights of each gate uniform within sqrt(6 / (C + S)), recurrent ones orthogonal, the forget gate open."""
+    width, size = 96, 48
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        mixer = {"gru": Gru, "lstm": Lstm}[name](width, HEADS, state=size)
+    weights = dict(mixer.cells.named_parameters())
+    eye, end = torch.eye(size), (6 / (width + size)) ** 0.5
+    for token, hidden in zip(*(weights[f"weight_{side}_l0"].split(size) for side in ("ih", "hh")), strict=True):
+        torch.testing.assert_close(hidden @ hidden.T, eye, rtol=0, atol=1e-5)
+        assert token.abs().max() <= end
+        assert abs(token.mean()) < 5 * end / (3 * token.numel()) ** 0.5
+        assert token.var().item() == pytest.approx(end**2 / 3, rel=0.07)
+    assert not weights["bias_hh_l0"].any()
+    opened = [
+        gate for gate, bias in zip(GATES[name], weights["bias_ih_l0"].split(size), strict=True) if (bias == 1).all()
+    ]
+    assert opened == {"gru": [], "lstm": ["forget"]}[name]
+    assert weights["bias_ih_l0"].sum() == size * len(opened)
+
+
 START, ZERO, ONE = torch.eye(WIDTH)[:3]
 
 

@@ -14,6 +14,7 @@ n = 1024, 2048, ... 8192, where chunks of any power of two up to 1024 are whole.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
+from functools import cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ class Price(NamedTuple):
     unit: str
     at: Callable[[int], int]
     summed: bool  # over n tokens; else it is one token's, after n others, or what a state holds then
+    token: Callable[[int], int] | None = None  # of a sum, where it exists: what the token after n others costs
 
 
 class Piece(NamedTuple):
@@ -75,12 +77,13 @@ def prices(mixer: Mixer, mask: str | None = None) -> list[Price]:
             ),
         ]
     prefix = int(mask == "prefix")
+    flops, pairs = (cache(partial(price, 1)) for price in (mixer.flops, mixer.scored_pairs))
     return [
-        Price("training pass", "FLOPs", lambda n: mixer.training_flops(n, prefix * n), True),
-        Price("prompt", "FLOPs", lambda n: mixer.flops(n, 0, prefix * n), True),
-        Price("one more token", "FLOPs", lambda n: mixer.flops(1, n), False),
-        Price("prompt", "pairs", lambda n: mixer.scored_pairs(n, 0, prefix * n), True),
-        Price("one more token", "pairs", lambda n: mixer.scored_pairs(1, n), False),
+        Price("training pass", "FLOPs", lambda n: mixer.training_flops(n, prefix * n), True, flops),
+        Price("prompt", "FLOPs", lambda n: mixer.flops(n, 0, prefix * n), True, flops),
+        Price("one more token", "FLOPs", flops, False),
+        Price("prompt", "pairs", lambda n: mixer.scored_pairs(n, 0, prefix * n), True, pairs),
+        Price("one more token", "pairs", pairs, False),
         Price("state", "numbers", mixer.state_size, False),
         Price("state", "bytes", lambda n: 4 * mixer.state_size(n), False),
         Price("training pass", "serial steps", lambda n: mixer.serial_steps(n, prefix * n), True),
@@ -89,9 +92,11 @@ def prices(mixer: Mixer, mask: str | None = None) -> list[Price]:
 
 
 def law(price: Price) -> Law:
-    """The law of a price."""
+    """The law of a price. A sum has none where its tokens have none: few places could look as if they had one."""
     if price.summed:
-        return found(list(map(price.at, GRID)), GRID, whole=False)
+        values = list(map(price.at, GRID))
+        lawless = price.token and found(list(map(price.token, EVERY)), EVERY).degree is None
+        return _lawless(values, GRID) if lawless else found(values, GRID, whole=False)
     return found(list(map(price.at, EVERY)), EVERY)
 
 
@@ -107,7 +112,7 @@ def found(values: Sequence[int], places: range, whole: bool = True) -> Law:
     pieces = list(_pieces(values, places))
     *_, last = pieces
     certain = (last.last - last.first) // places.step + 1 - len(last.coefficients)  # places that tell nothing new
-    if len(pieces) <= PIECES and certain >= 2:
+    if len(pieces) <= PIECES and certain >= (2 if whole or len(pieces) == 1 else len(places) // 2):
         return _of_pieces(pieces, whole)
     for period in PERIODS if places.step == 1 else ():
         if periodic := _of_period(values, period):

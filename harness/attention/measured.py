@@ -84,13 +84,13 @@ def ladder(variant: Variant, mask: str, sizes: Iterable[int] = LADDER) -> Iterat
             return
         try:
             peak = training_bytes(mixer, tokens, prefix)
+            with torch.no_grad():
+                decoding = _decoding(mixer, x := _input(mixer, tokens), mask)
         except ValueError:  # as it says itself
             return
-        x = _input(mixer, tokens)
         training = seconds(lambda x=x, prefix=prefix: _train(mixer, x, prefix))
         with torch.no_grad():
             read = None if mask == "encoder" else seconds(lambda x=x, prefix=prefix: _read(mixer, x, prefix))
-            decoding = _decoding(mixer, x, mask)
         last = Measured(tokens, training, read, decoding, peak)
         yield last
 

@@ -40,6 +40,10 @@ PANELS = {  # what is drawn solid, the title, what is drawn dashed
     "block_rank": ("rank of a block (dashed: its ε-rank)", "block_epsilon_rank"),
     "keys": ("keys reached (dashed: by answers)", "keys_answer"),
 }
+KINDS = {  # of matrices that are not mixing matrices
+    "influence": "influence (norm of ∂y_t/∂x_j), not a mixing matrix",
+    "marginal": "marginal of weights on pairs, not a mixing matrix",
+}
 CELL = 1.2  # inches of a matrix
 LOWEST = 3.4  # inches of a figure
 EPSILON = 0.1  # the error of a row, in L1, that a matrix of lower rank may make
@@ -54,7 +58,7 @@ class Picture(NamedTuple):
 
     length: int
     attention: str
-    mixing: bool  # or the influence of inputs on outputs
+    matrix: str  # what they are: mixing, marginal or influence
     matrices: np.ndarray  # (H, T, T), a row for each query
     prefix: int  # tokens that see each other
 
@@ -90,11 +94,12 @@ def table(rows: pd.DataFrame) -> str:
 
 def _told(row: pd.Series, measure: str) -> str:
     value, half = row[measure], (row[f"{measure}_high"] - row[f"{measure}_low"]) / 2
-    return "-" if np.isnan(value) else f"{value:.3g} ± {half:.2g} ({row[f'{measure}_uniform']:.3g})"
+    spread = "" if np.isnan(half) else f" ± {half:.2g}"  # of one pair of twins there is none
+    return "-" if np.isnan(value) else f"{value:.3g}{spread} ({row[f'{measure}_uniform']:.3g})"
 
 
 def seen(rows: pd.DataFrame) -> str:
-    """What is seen, a sentence for each layer; growth as a power of T if there are ``FIT_FROM`` lengths or more."""
+    """What is seen, a sentence for each layer; growth as a power from ``FIT_FROM`` values of T on."""
     most = rows.groupby("layer")["block_rank"].max()
     return "\n".join(_of_layer(layer, most[number]) for number, layer in over_items(rows).groupby("layer"))
 
@@ -102,12 +107,12 @@ def seen(rows: pd.DataFrame) -> str:
 def _of_layer(rows: pd.DataFrame, most: float) -> str:
     longest = rows.loc[rows["tokens"].idxmax()]
     number, attention, matrix = longest[list(OF_A_LAYER)]
-    if matrix != "mixing":
-        influence = _growth(rows, "keys", "the number of inputs that reach an output")
-        return f"Layer {number} ({attention}; influence, not a mixing matrix): {influence}."
+    who = f"Layer {number} ({attention}; {KINDS[matrix]})" if matrix in KINDS else f"Layer {number} ({attention})"
+    if matrix == "influence":
+        return f"{who}: {_growth(rows, 'keys', 'the number of inputs that reach an output')}."
     ranks, reach = _growth(rows, "epsilon_rank", "the ε-rank"), _growth(rows, "keys", "how many keys a query reaches")
     block = f"its off-diagonal block has rank {most:.0f} at most, of {longest['tokens'] // 2:.0f}"
-    return f"Layer {number} ({attention}): {ranks}; {block}; {reach}."
+    return f"{who}: {ranks}; {block}; {reach}."
 
 
 def _growth(rows: pd.DataFrame, measure: str, name: str) -> str:
@@ -118,7 +123,7 @@ def _growth(rows: pd.DataFrame, measure: str, name: str) -> str:
     if len(rows) == 1:
         return f"{name} is {last}"
     ends = f"from {values[0]:.3g} at T = {tokens[0]:.4g} to {last}"
-    if len(rows) < FIT_FROM or values.min() <= 0:
+    if len(np.unique(tokens)) < FIT_FROM or values.min() <= 0:
         return f"{name} goes {ends}"
     power, low, high = exponent(tokens, values)
     return f"{name} grows as T^{power:.2f} [{low:.2f}, {high:.2f}], {ends}"
@@ -186,14 +191,15 @@ def _matrices(figure: Figure, grid: GridSpecBase, pictures: Sequence[Picture]) -
             ticks = sorted({0, tokens // 2, tokens - 1})
             axis.set_xticks(ticks if number == len(pictures) else [])
             axis.set_yticks(ticks if head == 1 else [])
-            if number == 1 and picture.mixing:
+            if number == 1 and picture.matrix != "influence":
                 axis.set_title(f"head {head}")
-        row[0].set_ylabel(f"layer {number} · {picture.attention}\n" + ("query t" if picture.mixing else "output t"))
+        down, along = ("output t", "input j") if picture.matrix == "influence" else ("query t", "key j")
+        row[0].set_ylabel(f"layer {number} · {picture.attention}\n{down}")
         ticks = {"ticks": [-most, 0, most] if signed else [0, most], "format": "%.2g"}
         bar = figure.colorbar(image, ax=row, shrink=CELL * len(pictures) / figure.get_figheight(), aspect=14, **ticks)
         bar.outline.set_linewidth(0.5)
     for axis in axes[-1]:
-        axis.set_xlabel("key j" if pictures[-1].mixing else "input j")
+        axis.set_xlabel(along)
 
 
 def _root(low: float, high: float) -> FuncNorm:
@@ -228,11 +234,13 @@ def _notes(rows: pd.DataFrame, pictures: Sequence[Picture]) -> list[str]:
     tokens = pictures[0].matrices.shape[-1]
     notes = [f"matrices: one item of {first['split']}, n = {pictures[0].length}, T = {tokens}, colour by the root"]
     notes += ["grey: masked"] * (first["mask"] != "encoder")
-    if not all(picture.mixing for picture in pictures):
-        notes.append("influence (norm of ∂y_t/∂x_j), not a mixing matrix")
+    several = len({picture.attention for picture in pictures}) > 1
+    for name, matrix in dict.fromkeys((picture.attention, picture.matrix) for picture in pictures):
+        if matrix in KINDS:
+            notes.append(f"{name}: {KINDS[matrix]}" if several else KINDS[matrix])
     thin = ", thin: single heads" if rows["head"].max() > 1 else ""
     notes.append(f"curves: mean of {items} items, band: 95 % t interval{thin}, dotted: uniform weights")
-    if any(picture.mixing for picture in pictures):
+    if any(picture.matrix != "influence" for picture in pictures):
         notes += [f"ε = {EPSILON:g} of a row in L1", "block: later half of the queries, earlier half of the keys"]
     return notes
 
