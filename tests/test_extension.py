@@ -102,7 +102,7 @@ class Mean(Attention):
     def mix(self, q, k, v, state, prefix):
         before = 0 if state is None else state.total[:, :, None]
         seen = 0 if state is None else state.seen
-        total = before + v.cumsum(2) + 0 * (q + k)
+        total = before + v.cumsum(2) + 0 * (q + k).sum(-1, keepdim=True)  # values may have any width
         count = torch.arange(seen + 1, seen + v.shape[2] + 1, dtype=v.dtype)[:, None]
         if prefix:
             total = torch.cat([total[:, :, prefix - 1, None].expand_as(v[:, :, :prefix]), total[:, :, prefix:]], 2)
