@@ -98,6 +98,16 @@ def weights(where: Path, record: Json) -> dict[str, torch.Tensor]:
     return _last(where, record).under("model.")
 
 
+def trained(where: Path, experiment: Experiment, record: Json) -> GPT:
+    """The model that a run's training ended with. Raises ValueError, in a sentence, if it has none."""
+    if "update" not in record:
+        why = record.get("reason") or "its training did not come to an end"
+        raise ValueError(f"{where.name} has status {record['status']} and no model: {why}")
+    model = build(experiment)
+    model.load_state_dict(weights(where, record))
+    return model
+
+
 def _last(where: Path, record: Json) -> Checkpoint:
     found = store.load_checkpoint(where)
     if found is None:

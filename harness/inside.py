@@ -26,9 +26,9 @@ from tqdm import tqdm
 from harness import store
 from harness.attention import Mixer
 from harness.draw import Source
-from harness.experiment import weights
+from harness.experiment import trained
 from harness.identity import versions
-from harness.model import GPT, build
+from harness.model import GPT
 from harness.report.inside import EPSILON, RANKS, Picture
 from harness.seeding import rng
 from harness.sequence import Batch
@@ -86,17 +86,12 @@ def look(
 def restored(folder: Path, experiment: Experiment) -> GPT:
     """The model that a run's training ended with, in float64. Raises ValueError, in a sentence, if it has none."""
     record = store.from_json(folder / "run.json")
-    if "update" not in record:
-        why = record.get("reason") or "its training did not come to an end"
-        raise ValueError(f"{folder.name} has status {record['status']} and no model: {why}")
     now = versions(experiment)
     for what in ("task", "attention"):
         was = record["versions"][what]
         if now[what] != was:
             raise ValueError(f"{folder.name} has version {was} of its {what}, now it has {now[what]}: train it anew")
-    model = build(experiment)
-    model.load_state_dict(weights(folder, record))
-    return model.double()
+    return trained(folder, experiment, record).double()
 
 
 def calls(model: GPT, batch: Batch) -> tuple[list[tuple[Mixer, Tensor, int]], list[int]]:

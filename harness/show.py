@@ -9,8 +9,7 @@ from harness import store
 from harness.catalogue import twin
 from harness.draw import BLOCK, Source
 from harness.evaluate import Answers, answer
-from harness.experiment import weights
-from harness.model import build
+from harness.experiment import trained
 from harness.sequence import Batch, word
 from harness.settings import Experiment
 from tasks.base import Task
@@ -36,11 +35,7 @@ def instance(experiment: Experiment, length: int) -> Iterator[str]:
 def written(folder: Path, experiment: Experiment, length: int, split: str) -> Iterator[str]:
     """What the model of a run wrote on its first two test items, and on the first that it got wrong, in lines."""
     record = store.from_json(folder / "run.json")
-    if "update" not in record:
-        why = record.get("reason") or "its training did not come to an end"
-        raise ValueError(f"{folder.name} has status {record['status']} and no model: {why}")
-    model = build(experiment)
-    model.load_state_dict(weights(folder, record))
+    model = trained(folder, experiment, record)
     source = Source.of(experiment)
     batch = source.items(split, length, BLOCK)
     answers = answer(model, batch)  # as many steps as were trained

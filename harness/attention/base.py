@@ -5,7 +5,7 @@ of a head's queries and keys, D unless a setting ``key_width`` says otherwise.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -39,6 +39,17 @@ def hold_prefix(prefix: int, tokens: int, state: State | None, masks: Collection
         raise ValueError(f"prefix={prefix}: {seen} tokens were seen already, a prefix is read first")
     if not seen and masks_of(prefix, tokens).isdisjoint(masks):
         raise ValueError(f"prefix={prefix} of {tokens} tokens: this map can be {' or '.join(masks)}")
+
+
+def hold_size(key: str, value: int, least: int = 1, power: int = 16) -> None:
+    """Raise ValueError for a setting of a variant that is not from ``least`` to 2^``power``."""
+    if not least <= value <= 2**power:
+        raise ValueError(f"attention.{key}={value}: {least} or more is needed, and at most 2^{power}")
+
+
+def chunks(tokens: int, size: int) -> list[int]:
+    """Lengths of the chunks in which so many tokens are read."""
+    return [min(size, tokens - start) for start in range(0, tokens, size)]
 
 
 class Mixer(nn.Module, ABC):
@@ -108,6 +119,25 @@ class Mixer(nn.Module, ABC):
         return None
 
 
+class Unscored(Mixer):
+    """A mixer without products of tokens: ``project_in``, work element by element, ``project_out``."""
+
+    project_in: nn.Linear
+    project_out: nn.Linear
+
+    def flops(self, tokens: int, seen: int | None = None, prefix: int = 0) -> int:
+        """The projections: what is between them has no products."""
+        return 2 * tokens * (self.project_in.weight.numel() + self.project_out.weight.numel())
+
+    def scored_pairs(self, tokens: int, seen: int | None = None, prefix: int = 0) -> int:
+        """Nothing is scored."""
+        return 0
+
+    def serial_steps(self, tokens: int, prefix: int = 0) -> int:
+        """All positions at once."""
+        return 1
+
+
 class Attention(Mixer):
     """A mixer with heads: projects to queries and keys (B, H, T, K) and values (B, H, T, D), mixes, projects back.
 
@@ -127,8 +157,7 @@ class Attention(Mixer):
         super().__init__()
         self.heads, self.head_width, self.rotate, self.bias = heads, width // heads, rotate, bias
         self.key_width = self.head_width if key_width is None else key_width
-        if not 1 <= self.key_width <= 2**16:
-            raise ValueError(f"attention.key_width={key_width}: 1 or more is needed, and at most 2^16")
+        hold_size("key_width", self.key_width)
         self.project_in = nn.Linear(width, heads * (2 * self.key_width + self.head_width))
         self.project_out = nn.Linear(width, width)
 
@@ -172,6 +201,13 @@ class Attention(Mixer):
         if self.bias is None:
             return mask
         return self.bias(queries, keys, self.heads).to(like).masked_fill(~mask, -torch.inf)
+
+    def scores(self, q: Tensor, k: Tensor, t: int, keys: Sequence[int]) -> Tensor:
+        """(B, H, keys): what query t makes of these keys, for formulas; the bias, if there is one, is added."""
+        scores = (q[:, :, t, None] * k[:, :, keys]).sum(-1) / self.head_width**0.5
+        if self.bias is None:
+            return scores
+        return scores + self.bias(torch.tensor([t]), torch.tensor(keys), self.heads).to(q)[:, 0]
 
     def project(self, x: Tensor) -> tuple[Tensor, ...]:
         """(B, T, C) -> what ``mix`` takes before the state: queries, keys, values, a token in each row."""

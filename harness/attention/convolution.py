@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from harness.attention.base import Mixer, hold_prefix
+from harness.attention.base import Unscored, hold_prefix
 
 
 class Tail(NamedTuple):
@@ -21,7 +21,7 @@ class Tail(NamedTuple):
     values: Tensor  # (B, r - 1, C)
 
 
-class Convolution(Mixer):
+class Convolution(Unscored):
     """A filter of r tokens for each channel, times a gate. What is further back is out of reach."""
 
     version = 1
@@ -70,15 +70,3 @@ class Convolution(Mixer):
     def state_size(self, length):
         """The last r - 1 values of each channel."""
         return (self.window - 1) * self.filter.shape[1]
-
-    def flops(self, tokens, seen=None, prefix=0):
-        """The projections; the filter is element-wise work."""
-        return 2 * tokens * (self.project_in.weight.numel() + self.project_out.weight.numel())
-
-    def scored_pairs(self, tokens, seen=None, prefix=0):
-        """None: nothing is scored."""
-        return 0
-
-    def serial_steps(self, tokens, prefix=0):
-        """All positions at once."""
-        return 1

@@ -11,7 +11,7 @@ from math import pi
 import torch
 from torch.nn import functional as F
 
-from harness.attention.base import unrotated
+from harness.attention.base import hold_size, unrotated
 from harness.attention.kernel import Kernel
 
 
@@ -25,8 +25,7 @@ class Cosformer(Kernel):
 
     def __init__(self, width, heads, longest, rotate=unrotated):
         super().__init__(width, heads, rotate)
-        if not 1 <= longest <= 2**30:
-            raise ValueError(f"attention.longest={longest}: 1 or more is needed, and at most 2^30")
+        hold_size("longest", longest, power=30)
         self.longest, self.features = longest, 2 * self.head_width
 
     def features_of(self, q, k, seen):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from harness.attention.base import Mixer, hold_prefix
+from harness.attention.base import Unscored, hold_prefix
 
 
 class Nothing(NamedTuple):
@@ -14,7 +14,7 @@ class Nothing(NamedTuple):
     seen: int
 
 
-class Identity(Mixer):
+class Identity(Unscored):
     """Every token sees itself alone, in a prefix too."""
 
     version = 1
@@ -43,18 +43,6 @@ class Identity(Mixer):
     def state_size(self, length):
         """Nothing."""
         return 0
-
-    def flops(self, tokens, seen=None, prefix=0):
-        """The projections."""
-        return 2 * tokens * (self.project_in.weight.numel() + self.project_out.weight.numel())
-
-    def scored_pairs(self, tokens, seen=None, prefix=0):
-        """Nothing is scored."""
-        return 0
-
-    def serial_steps(self, tokens, prefix=0):
-        """All positions at once."""
-        return 1
 
     def mixing(self, x, prefix=0):
         """See :class:`Mixer`: (B, 1, T, T)."""

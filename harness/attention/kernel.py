@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from harness.attention.base import Attention
+from harness.attention.base import Attention, chunks
 
 CHUNK = 64  # tokens; below it the chunk's own scores cost less than the state's products
 EPSILON = 1e-6  # keeps 0/0 away where every feature underflows
@@ -54,17 +54,17 @@ class Kernel(Attention):
             sums = torch.cat([sums[:, :, prefix - 1, None].expand(-1, -1, prefix, -1), sums[:, :, prefix:]], 2)
         norms = (q * sums).sum(-1, keepdim=True) + EPSILON  # (B, H, T, 1)
 
-        sizes, rows = [prefix] * bool(prefix) + _chunks(q.shape[2] - prefix), []
+        sizes, rows = [prefix] * bool(prefix) + chunks(q.shape[2] - prefix, CHUNK), []
         parts = (x.split(sizes, 2) for x in (self.rotate(q, seen), self.rotate(k, seen), v))
-        chunks = list(zip(*parts, strict=True))
+        parts = list(zip(*parts, strict=True))
         if prefix:
-            q_p, k_p, v_p = chunks.pop(0)
+            q_p, k_p, v_p = parts.pop(0)
             total = k_p.mT @ v_p  # nothing was seen before a prefix
             rows.append(q_p @ total)
-        for number, (q_c, k_c, v_c) in enumerate(chunks, start=1):
+        for number, (q_c, k_c, v_c) in enumerate(parts, start=1):
             row = (q_c @ k_c.mT).tril() @ v_c  # (B, H, c, c) x (B, H, c, D)
             rows.append(row if total is None else row + q_c @ total)
-            if state is not None or number < len(chunks):  # training has no use for the state after the last chunk
+            if state is not None or number < len(parts):  # training has no use for the state after the last chunk
                 added = k_c.mT @ v_c  # (B, H, F, c) x (B, H, c, D)
                 total = added if total is None else total + added
         after = None if state is None else Memory(seen + q.shape[2], total, features)
@@ -93,21 +93,16 @@ class Kernel(Attention):
 
     def mix_flops(self, tokens, seen, prefix):
         """The prefix is added to the state, then reads it; the rest does so between chunks, and scores inside them."""
-        f, d, chunks = self.features, self.head_width, _chunks(tokens - prefix)
-        inside = sum(2 * c * c * (f + d) for c in chunks)
-        read = prefix + sum(chunks if seen is not None or prefix else chunks[1:])
-        added = prefix + sum(chunks if seen is not None else chunks[:-1])
+        f, d, sizes = self.features, self.head_width, chunks(tokens - prefix, CHUNK)
+        inside = sum(2 * c * c * (f + d) for c in sizes)
+        read = prefix + sum(sizes if seen is not None or prefix else sizes[1:])
+        added = prefix + sum(sizes if seen is not None else sizes[:-1])
         return self.feature_flops(tokens) + self.heads * (inside + 2 * (read + added) * f * d)
 
     def scored_pairs(self, tokens, seen=None, prefix=0):
         """Pairs inside a chunk; a token that is decoded scores itself alone, a prefix only reads the state."""
-        return self.heads * sum(c * (c + 1) // 2 for c in _chunks(tokens - prefix))
+        return self.heads * sum(c * (c + 1) // 2 for c in chunks(tokens - prefix, CHUNK))
 
     def serial_steps(self, tokens, prefix=0):
         """The state goes from the prefix to the first chunk, and from chunk to chunk."""
-        return bool(prefix) + len(_chunks(tokens - prefix))
-
-
-def _chunks(tokens: int) -> list[int]:
-    """Lengths of the chunks."""
-    return [min(CHUNK, tokens - start) for start in range(0, tokens, CHUNK)]
+        return bool(prefix) + len(chunks(tokens - prefix, CHUNK))

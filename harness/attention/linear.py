@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness.attention.base import unrotated
+from harness.attention.base import hold_size, unrotated
 from harness.attention.kernel import Kernel
 
 FEATURES = {
@@ -36,8 +36,7 @@ class Linear(Kernel):
         super().__init__(width, heads, rotate)
         if feature not in FEATURES:
             raise ValueError(f"attention.feature={feature}: {', '.join(FEATURES)} can be chosen")
-        if not 1 <= features <= 2**16:
-            raise ValueError(f"attention.features={features}: 1 or more is needed, and at most 2^16")
+        hold_size("features", features)
         self.feature, self.features = feature, self.head_width
         if feature == "learned":
             self.features = features

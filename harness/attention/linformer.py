@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.attention.base import Bidirectional, unrotated
+from harness.attention.base import Bidirectional, hold_size, unrotated
 
 
 class Linformer(Bidirectional):
@@ -25,9 +25,8 @@ class Linformer(Bidirectional):
 
     def __init__(self, width, heads, rank, longest, rotate=unrotated):
         super().__init__(width, heads, rotate)
-        for key, value in {"rank": rank, "longest": longest}.items():
-            if not 1 <= value <= 2**16:
-                raise ValueError(f"attention.{key}={value}: 1 or more is needed, and at most 2^16")
+        hold_size("rank", rank)
+        hold_size("longest", longest)
         self.rank, self.longest = rank, longest
         # N(0, 1/rank) keeps lengths in the mean: |E x|² = |x|² (Johnson and Lindenstrauss)
         self.mix_keys, self.mix_values = (nn.Parameter(torch.randn(rank, longest) / rank**0.5) for _ in range(2))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.attention.base import Bidirectional, unrotated
+from harness.attention.base import Bidirectional, hold_size, unrotated
 
 MOST = 32  # iterations: what rounding puts into the kernel of A grows by 13/4 in each
 
@@ -31,8 +31,7 @@ class Nystrom(Bidirectional):
 
     def __init__(self, width, heads, rank, iterations, rotate=unrotated):
         super().__init__(width, heads, rotate)
-        if not 1 <= rank <= 2**16:
-            raise ValueError(f"attention.rank={rank}: 1 or more is needed, and at most 2^16")
+        hold_size("rank", rank)
         if not 1 <= iterations <= MOST:
             raise ValueError(
                 f"attention.iterations={iterations}: 1 to {MOST} are possible, more add up rounding errors"

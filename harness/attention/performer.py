@@ -13,7 +13,7 @@ their features vanish beside EPSILON: such a past reads 0, where softmax would h
 
 import torch
 
-from harness.attention.base import unrotated
+from harness.attention.base import hold_size, unrotated
 from harness.attention.kernel import Kernel
 
 
@@ -27,8 +27,7 @@ class Performer(Kernel):
 
     def __init__(self, width, heads, features, rotate=unrotated):
         super().__init__(width, heads, rotate)
-        if not 1 <= features <= 2**16:
-            raise ValueError(f"attention.features={features}: 1 or more is needed, and at most 2^16")
+        hold_size("features", features)
         self.features = features
         self.register_buffer("directions", orthogonal(features, self.head_width).to(self.project_in.weight))
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.attention.base import Attention, Rotate
+from harness.attention.base import Attention, Rotate, chunks
 
 CHUNK = 64  # tokens; longer ones score more pairs, shorter ones wait for one another in more steps
 
@@ -173,8 +173,3 @@ def pairs(q: Tensor, k: Tensor, between: Tensor) -> Tensor:
     if between.shape[-1] == 1:
         return ((q @ k.mT) * between[..., 0]).tril()
     return ((k[:, :, None] * between) @ q[..., None])[..., 0].tril()
-
-
-def chunks(tokens: int, size: int) -> list[int]:
-    """Lengths of the chunks."""
-    return [min(size, tokens - start) for start in range(0, tokens, size)]

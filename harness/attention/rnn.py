@@ -10,7 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from harness.attention.base import Mixer, State, hold_prefix
+from harness.attention.base import Mixer, State, hold_prefix, hold_size
 
 Memory = tuple[Tensor, ...]  # what is carried, the hidden vector first
 
@@ -28,8 +28,7 @@ class Recurrent(Mixer):
 
     def __init__(self, width: int, heads: int, state: int):
         super().__init__()
-        if not 1 <= state <= 2**16:
-            raise ValueError(f"attention.state={state}: 1 or more is needed, and at most 2^16")
+        hold_size("state", state)
         self.state = state
         self.cells = self.layer(width, state, batch_first=True)
         self.project_out = nn.Linear(state, width)

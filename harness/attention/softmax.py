@@ -74,16 +74,9 @@ class Softmax(Attention):
         q, k, rows = self.rotate(q, 0), self.rotate(k, 0), []
         for t in range(q.shape[2]):
             until = max(t + 1, prefix)
-            weights = self.scores(q, k, t, until).softmax(-1)
+            weights = self.scores(q, k, t, range(until)).softmax(-1)
             rows.append((weights[..., None] * v[:, :, :until]).sum(2))
         return torch.stack(rows, 2)
-
-    def scores(self, q: Tensor, k: Tensor, t: int, until: int) -> Tensor:
-        """(B, H, until): what query t makes of the first keys, distances taken off."""
-        scores = (q[:, :, t, None] * k[:, :, :until]).sum(-1) / self.head_width**0.5
-        if self.bias is None:
-            return scores
-        return scores + self.bias(torch.tensor([t]), torch.arange(until), self.heads).to(q)[:, 0]
 
     def empty(self, batch, room=0):
         """See :class:`Mixer`."""

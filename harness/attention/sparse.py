@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.attention.base import Attention, unrotated
-from harness.attention.softmax import Cache
+from harness.attention.base import hold_size, unrotated
+from harness.attention.softmax import Softmax
 
 SEED = 20_260_802  # of the graph
 
@@ -42,22 +42,20 @@ def drawn(block: int, count: int) -> tuple[int, ...]:
     return tuple(np.random.default_rng([SEED, block]).choice(block, min(count, block), replace=False).tolist())
 
 
-class Sparse(Attention):
+class Sparse(Softmax):
     """Every token weighs a bounded number of tokens, some near, some far. The state is the whole past."""
 
     version = 1
     golden = {1: (-0.39607812942442294, 0.645691216739791, -0.4817573802549327, 5520.342126692997)}
     formula = "y_t = Σ_{j≤t, t-j<w or j<s or block of j drawn by t's} softmax_j(q_t·k_j/√D) v_j"
     source = "Zaheer et al. 2020 (BigBird)"
-    biased = True
 
     def __init__(self, width, heads, window, sinks, blocks, block, rotate=unrotated, bias=None):
         super().__init__(width, heads, rotate, bias)
-        given = {"window": window, "sinks": sinks, "blocks": blocks, "block": block}
-        for key, value in given.items():
-            least = int(key in ("window", "block"))
-            if not least <= value <= 2**30:
-                raise ValueError(f"attention.{key}={value}: {least} or more is needed, and at most 2^30")
+        hold_size("window", window, power=30)
+        hold_size("sinks", sinks, least=0, power=30)
+        hold_size("blocks", blocks, least=0, power=30)
+        hold_size("block", block, power=30)
         self.window, self.sinks, self.blocks, self.block = window, sinks, blocks, block
 
     def mix(self, q, k, v, state, prefix):
@@ -82,20 +80,9 @@ class Sparse(Attention):
         q, k, rows = self.rotate(q, 0), self.rotate(k, 0), []
         for t in range(q.shape[2]):
             reach = [j for j in range(max(t + 1, prefix)) if self._edge(t, j)]
-            scores = (q[:, :, t, None] * k[:, :, reach]).sum(-1) / self.head_width**0.5  # (B, H, reached)
-            if self.bias is not None:
-                scores = scores + self.bias(torch.tensor([t]), torch.tensor(reach), self.heads).to(q)[:, 0]
-            rows.append((scores.softmax(-1)[..., None] * v[:, :, reach]).sum(2))
+            weights = self.scores(q, k, t, reach).softmax(-1)
+            rows.append((weights[..., None] * v[:, :, reach]).sum(2))
         return torch.stack(rows, 2)
-
-    def empty(self, batch, room=0):
-        """See :class:`Mixer`."""
-        keys, values = self.project_in.weight.new_zeros(2, batch, self.heads, room, self.head_width).unbind(0)
-        return Cache(0, keys, values)
-
-    def state_size(self, length):
-        """Two vectors per token and head."""
-        return 2 * self.heads * length * self.head_width
 
     def mix_flops(self, tokens, seen, prefix):
         """Scores and weighted sum of each block's queries over its keys, masked or not."""
@@ -107,10 +94,6 @@ class Sparse(Attention):
         blocks = self._blocks(tokens, seen or 0, prefix)
         reached = (self._keys(t, t + 1, one.linked, prefix) for one in blocks for t in range(one.first, one.last))
         return self.heads * sum(map(len, reached))
-
-    def serial_steps(self, tokens, prefix=0):
-        """All positions at once."""
-        return 1
 
     def _edge(self, t: int, j: int) -> bool:
         """Whether the graph, which knows no mask, links these two places."""

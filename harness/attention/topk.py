@@ -8,7 +8,7 @@ and state are those of softmax attention, only the reach is bounded. Gradients g
 
 import torch
 
-from harness.attention.base import unrotated
+from harness.attention.base import hold_size, unrotated
 from harness.attention.softmax import Softmax, allowed
 
 TIE = 1e-5  # scores nearer than that to the k-th best are tied with it: rounding must not choose among equal keys
@@ -24,8 +24,7 @@ class TopK(Softmax):
 
     def __init__(self, width, heads, k, rotate=unrotated, bias=None):
         super().__init__(width, heads, rotate, bias)
-        if not 1 <= k <= 2**30:
-            raise ValueError(f"attention.k={k}: 1 or more is needed, and at most 2^30")
+        hold_size("k", k, power=30)
         self.k = k
 
     def weigh(self, q, k, v, prefix):
@@ -45,7 +44,7 @@ class TopK(Softmax):
         q, k, rows = self.rotate(q, 0), self.rotate(k, 0), []
         for t in range(q.shape[2]):
             until = max(t + 1, prefix)
-            scores = self.scores(q, k, t, until)
+            scores = self.scores(q, k, t, range(until))
             worst = scores.detach().sort(descending=True).values[..., min(self.k, until) - 1, None]
             weights = scores.masked_fill(scores < worst - TIE, -torch.inf).softmax(-1)
             rows.append((weights[..., None] * v[:, :, :until]).sum(2))

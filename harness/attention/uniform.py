@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from harness.attention.base import Mixer, hold_prefix
+from harness.attention.base import Unscored, hold_prefix
 
 
 class Sum(NamedTuple):
@@ -21,7 +21,7 @@ class Sum(NamedTuple):
     total: Tensor  # (B, 1, C)
 
 
-class Uniform(Mixer):
+class Uniform(Unscored):
     """The mean of the past. Heads would all do the same, so there is one."""
 
     version = 1
@@ -56,18 +56,6 @@ class Uniform(Mixer):
     def state_size(self, length):
         """One vector."""
         return len(self.project_in.weight)
-
-    def flops(self, tokens, seen=None, prefix=0):
-        """The projections: a sum of values has no products."""
-        return 2 * tokens * (self.project_in.weight.numel() + self.project_out.weight.numel())
-
-    def scored_pairs(self, tokens, seen=None, prefix=0):
-        """Nothing is scored."""
-        return 0
-
-    def serial_steps(self, tokens, prefix=0):
-        """All positions at once: running sums."""
-        return 1
 
     def mixing(self, x, prefix=0):
         """See :class:`Mixer`: (B, 1, T, T)."""

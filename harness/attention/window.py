@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.attention.base import Attention, unrotated
+from harness.attention.base import Attention, hold_size, unrotated
 
 BLOCK = 64  # queries; smaller blocks compute fewer masked pairs, in more calls
 
@@ -51,8 +51,7 @@ class Window(Attention):
             raise ValueError(
                 f"attention.window={window}: 1 or more is needed, a token reaches itself, and at most 2^30"
             )
-        if not 0 <= sinks <= 2**30:
-            raise ValueError(f"attention.sinks={sinks}: 0 or more is needed, and at most 2^30")
+        hold_size("sinks", sinks, least=0, power=30)
         self.window, self.sinks = window, sinks
 
     def mix(self, q, k, v, state, prefix):
@@ -81,10 +80,8 @@ class Window(Attention):
         q, k, rows = self.rotate(q, 0), self.rotate(k, 0), []
         for t in range(q.shape[2]):
             reach = [j for j in range(max(t + 1, prefix)) if abs(t - j) < self.window or j < self.sinks]
-            scores = (q[:, :, t, None] * k[:, :, reach]).sum(-1) / self.head_width**0.5  # (B, H, reached)
-            if self.bias is not None:
-                scores = scores + self.bias(torch.tensor([t]), torch.tensor(reach), self.heads).to(q)[:, 0]
-            rows.append((scores.softmax(-1)[..., None] * v[:, :, reach]).sum(2))
+            weights = self.scores(q, k, t, reach).softmax(-1)
+            rows.append((weights[..., None] * v[:, :, reach]).sum(2))
         return torch.stack(rows, 2)
 
     def empty(self, batch, room=0):

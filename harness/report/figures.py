@@ -189,7 +189,8 @@ def accuracy_against_state(
     style.accuracy_axes(axes, data, headroom=0.05)
     handles = [Line2D([], [], label=line.label, **looks[line.label] | {"linestyle": ""}) for line in drawn]
     bound = "dotted: least state of a recurrence that reads once" if data["least_state_bits"].notna().any() else ""
-    spread = _spread(drawn).replace(", every seed drawn", "").replace("mean of ", "")
+    several = any(line.rows["run"].nunique() > 1 for line in drawn)
+    spread = "a point for each seed" if several else _spread(drawn)
     style.legend(figure, handles, [spread, bound, casualties(rows)])
     return figure
 
