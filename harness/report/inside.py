@@ -5,7 +5,6 @@ A row is one head of one layer on one item at one length. Intervals are 95 % Stu
 """
 
 from collections.abc import Sequence
-from itertools import product
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -17,7 +16,6 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpecBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FormatStrFormatter
-from matplotlib.transforms import Bbox
 from scipy import stats
 
 from harness.catalogue import aligned
@@ -168,7 +166,6 @@ def figure(rows: pd.DataFrame, pictures: Sequence[Picture]) -> Figure:
     names = layers.groupby("layer")["attention"].first()
     handles = [Line2D([], [], label=f"layer {number} · {names[number]}", **looks[number]) for number in looks]
     style.legend(found, handles, _notes(rows, pictures))
-    _settle(found)
     return found
 
 
@@ -243,11 +240,3 @@ def _notes(rows: pd.DataFrame, pictures: Sequence[Picture]) -> list[str]:
     if any(picture.matrix != "influence" for picture in pictures):
         notes += [f"ε = {EPSILON:g} of a row in L1", "block: later half of the queries, earlier half of the keys"]
     return notes
-
-
-def _settle(figure: Figure) -> None:
-    """Lay out once and round: the solver's last bits vary from call to call, and an svg names clip paths after them."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for axis, which in product(figure.axes, ("original", "active")):
-        axis.set_position(Bbox(axis.get_position(which == "original").get_points().round(5)), which)

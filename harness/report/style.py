@@ -4,6 +4,7 @@ import io
 import math
 import textwrap
 from collections.abc import Iterable
+from itertools import product
 
 import matplotlib as mpl
 import numpy as np
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.transforms import Bbox
 
 from harness.report.select import Line
 
@@ -51,6 +53,7 @@ def render(figure: Figure, format: str = "png") -> bytes:
     """The figure as the bytes of a png (200 dpi), svg or pdf. The same rows give the same bytes: nothing is dated."""
     if format not in UNDATED:
         raise ValueError(f"cannot render {format}: formats are {', '.join(UNDATED)}")
+    _settle(figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format=format, dpi=200, metadata=dict.fromkeys(UNDATED[format]))
     return buffer.getvalue()
@@ -162,6 +165,14 @@ def legend(figure: Figure, handles: list[Artist], notes: Iterable[str]) -> None:
     figure.set_figheight(figure.get_figheight() + 0.17 * (height + len(note.splitlines())))
     entries = {"handles": handles, "ncols": max(1, math.ceil(len(handles) / max(1, height))), "title": note or None}
     figure.legend(loc="outside lower left", alignment="left", **entries).get_title().set_color(GREY)
+
+
+def _settle(figure: Figure) -> None:
+    """Lay out once and round: the solver's last bits vary from call to call, and an svg names clip paths after them."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis, which in product(figure.axes, ("original", "active")):
+        axis.set_position(Bbox(axis.get_position(which == "original").get_points().round(5)), which)
 
 
 def _tint(hue: str, rank: int, count: int) -> str:
