@@ -14,7 +14,6 @@ n = 1024, 2048, ... 8192, where chunks of any power of two up to 1024 are whole.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from functools import cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -35,7 +34,6 @@ class Price(NamedTuple):
     unit: str
     at: Callable[[int], int]
     summed: bool  # over n tokens; else it is one token's, after n others, or what a state holds then
-    token: Callable[[int], int] | None = None  # of a sum, where it exists: what the token after n others costs
 
 
 class Piece(NamedTuple):
@@ -77,13 +75,12 @@ def prices(mixer: Mixer, mask: str | None = None) -> list[Price]:
             ),
         ]
     prefix = int(mask == "prefix")
-    flops, pairs = (cache(partial(price, 1)) for price in (mixer.flops, mixer.scored_pairs))
     return [
-        Price("training pass", "FLOPs", lambda n: mixer.training_flops(n, prefix * n), True, flops),
-        Price("prompt", "FLOPs", lambda n: mixer.flops(n, 0, prefix * n), True, flops),
-        Price("one more token", "FLOPs", flops, False),
-        Price("prompt", "pairs", lambda n: mixer.scored_pairs(n, 0, prefix * n), True, pairs),
-        Price("one more token", "pairs", pairs, False),
+        Price("training pass", "FLOPs", lambda n: mixer.training_flops(n, prefix * n), True),
+        Price("prompt", "FLOPs", lambda n: mixer.flops(n, 0, prefix * n), True),
+        Price("one more token", "FLOPs", lambda n: mixer.flops(1, n), False),
+        Price("prompt", "pairs", lambda n: mixer.scored_pairs(n, 0, prefix * n), True),
+        Price("one more token", "pairs", lambda n: mixer.scored_pairs(1, n), False),
         Price("state", "numbers", mixer.state_size, False),
         Price("state", "bytes", lambda n: 4 * mixer.state_size(n), False),
         Price("training pass", "serial steps", lambda n: mixer.serial_steps(n, prefix * n), True),
@@ -92,11 +89,9 @@ def prices(mixer: Mixer, mask: str | None = None) -> list[Price]:
 
 
 def law(price: Price) -> Law:
-    """The law of a price. A sum has none where its tokens have none: few places could look as if they had one."""
+    """The law of a price."""
     if price.summed:
-        values = list(map(price.at, GRID))
-        lawless = price.token and found(list(map(price.token, EVERY)), EVERY).degree is None
-        return _lawless(values, GRID) if lawless else found(values, GRID, whole=False)
+        return found(list(map(price.at, GRID)), GRID, whole=False)
     return found(list(map(price.at, EVERY)), EVERY)
 
 
@@ -108,7 +103,10 @@ def rows(mixer: Mixer, mask: str | None = None, at: int = 1024) -> Iterator[list
 
 
 def found(values: Sequence[int], places: range, whole: bool = True) -> Law:
-    """The law of integers at evenly spaced ``places``, ``whole``: told from the first place on, else as it ends."""
+    """The law of integers at evenly spaced ``places``, ``whole``: told from the first place on, else as it ends.
+
+    An end must be long enough to be one: half of the few places of a sum, beyond what the polynomial takes.
+    """
     pieces = list(_pieces(values, places))
     *_, last = pieces
     certain = (last.last - last.first) // places.step + 1 - len(last.coefficients)  # places that tell nothing new
