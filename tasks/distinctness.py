@@ -17,6 +17,7 @@ are; a recurrence must remember the set of all items so far, and a state of fewe
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import comb, log2
 
 import numpy as np
 
@@ -128,6 +129,10 @@ class Distinctness(Decision):
     def classes(self) -> int:
         """The sets of values that may have been seen, the empty one and all values included, and one that is lost."""
         return 2**self.values + 1
+
+    def state_bits(self, length: int) -> float:
+        """Unless all is lost, as many different values were seen as items."""
+        return max(log2(comb(self.values, seen) + (seen > 1)) for seen in range(1, length))
 
     @classmethod
     def tiny(cls) -> tuple["Distinctness", int]:

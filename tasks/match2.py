@@ -25,6 +25,7 @@ Source: Sanford, Hsu, Telgarsky 2023 (arXiv 2306.02896), where each item says wh
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from math import comb, log2
 
 import numpy as np
 
@@ -133,6 +134,17 @@ class Match2(Decision):
         count = self.modulus**self.dim
         single = 2**self.dim if self.modulus % 2 == 0 else 1
         return 3 ** ((count - single) // 2) * 2**single + 1 if count <= COUNTED else None
+
+    def state_bits(self, length: int) -> float | None:
+        """Before the last item length - 1 were seen; only what has a partner of its own can repeat and be no match."""
+        count, seen = self.modulus**self.dim, length - 1
+        if count > COUNTED:
+            return None
+        single = 2**self.dim if self.modulus % 2 == 0 else 1
+        pairs = (count - single) // 2
+        alone = [comb(single, of) for of in range(seen + 1)]
+        sides = (comb(pairs, of) * 2**of * sum(alone[: seen - of + 1]) for of in range(1, min(pairs, seen) + 1))
+        return log2(sum(sides) + alone[seen] + (seen > 1))
 
     @classmethod
     def variations(cls) -> tuple["Match2", ...]:

@@ -30,6 +30,7 @@ step that turns one answer hardly ever turns the other. 0-1 vectors have no such
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from math import log2
 
 import numpy as np
 
@@ -161,6 +162,11 @@ class Pairwise(Task):
     def classes(self) -> int | None:
         """Residual classes of a one-pass decider that reads vectors, for long prompts; None where not known."""
         return None if self.alpha == "prompt" or self.distinct else self._norm.classes(self.alpha)
+
+    def state_bits(self, length: int) -> float | None:
+        """See :meth:`Task.state_bits`."""
+        known = self.classes() is not None and self.shots == 0
+        return log2(self._norm.classes_within(self.alpha, length)) if known else None
 
     @classmethod
     def variations(cls) -> tuple["Pairwise", ...]:

@@ -9,7 +9,7 @@ No summary of a few numbers tells whether all are close: each vector may be the 
 (2, 2)
 """
 
-from math import isqrt
+from math import comb, isqrt
 
 import numpy as np
 
@@ -187,6 +187,14 @@ class Cube(Ball):
     def classes(self, alpha: int) -> int | None:
         """At alpha = dim: of each antipodal pair one was seen, or the other, or none; or all is lost."""
         return 3**2 ** (self.dim - 1) + 1 if alpha == self.dim <= 10 else None
+
+    def classes_within(self, alpha: int, length: int) -> int | None:
+        """Before the last vector length - 1 were seen, of as many antipodal pairs at most."""
+        if self.classes(alpha) is None:
+            return None
+        pairs, seen = 2 ** (self.dim - 1), length - 1
+        alive = sum(comb(pairs, count) * 2**count for count in range(1, min(pairs, seen) + 1))
+        return alive + (seen > 1)
 
     def _limits(self, rng, alpha, close, length) -> Ints:
         least = (length - 1).bit_length() if self.distinct else 0

@@ -64,6 +64,10 @@ class Norm(ABC):
         """Residual classes over sequences of vectors of all lengths, which may repeat; None where not known."""
         return None
 
+    def classes_within(self, alpha: int, length: int) -> int | None:
+        """The same at the worst cut of sequences of one length."""
+        return self.classes(alpha)
+
     def natural(self, rng: np.random.Generator, size: int, length: int) -> Ints:
         """(B, n, d), uniform: the same whatever the norm."""
         if not self.distinct:

@@ -80,6 +80,13 @@ class Box(Norm):
         starts = self.values - alpha + 1
         return starts * (starts + 1) // 2 + 1 if self.dim == 1 else None
 
+    def classes_within(self, alpha: int, length: int) -> int | None:
+        """Two vectors span any interval that can still be allowed; one is all that can be seen of two."""
+        classes = self.classes(alpha)
+        if classes is None or length > 2:
+            return None if classes is None else classes - (self.values >= 2 * alpha)  # at a cut something was seen
+        return len({(max(0, x - alpha + 1), min(self.values, x + alpha)) for x in range(self.values)}) ** self.dim
+
     def twins(self, rng: np.random.Generator, alpha: Alpha, pairs: int, length: int) -> Ints:
         """(pairs, 2, n, d): in one coordinate the extremes are alpha - 1 apart, then one moves a step further out."""
         if self.dim == 1 and not self.distinct:
