@@ -11,7 +11,7 @@ import tasks
 from tasks.base import Instance, Ints, Task
 from tasks.draws import draw
 
-SHELVES = ("tasks", "bounds", "traces", "attention", "positions", "scratchpads")
+SHELVES = ("tasks", "bounds", "traces", "attention", "positions", "scratchpads", "studies")
 CELL = 26  # letters in a line of a bound, so that the five stand side by side
 EXAMPLE = 6  # length of a drawn example, or the task's shortest
 
@@ -20,7 +20,8 @@ def shelf(name: str) -> str:
     """One part of the catalogue as text; ``name`` is one of ``SHELVES``."""
     if name in ("positions", "scratchpads"):
         return _choices(name.removesuffix("s"))
-    return {"tasks": _tasks, "bounds": _bounds, "traces": _traces, "attention": _attention}[name]()
+    shelves = {"tasks": _tasks, "bounds": _bounds, "traces": _traces, "attention": _attention, "studies": _studies}
+    return shelves[name]()
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
@@ -118,11 +119,22 @@ def variant(name: str) -> Callable[[int, int], Any]:
     return attention.configured(name, chosen.settings, attention.load(name).masks[0])
 
 
+def _studies() -> str:
+    from harness import study  # hydra
+
+    lines = [["study", "minutes on 2 cores", "claims", "question"]]
+    for name in study.names():
+        one = study.Study.load(name)
+        minutes = ", ".join(f"{size} {said['minutes']:g}" for size, said in one.sizes.items())
+        lines.append([name, minutes, " ".join(one.claims), one.question])
+    return f"{aligned(lines)}\n\n(python -m harness study=NAME study.size=smoke|small|full)"
+
+
 def _choices(group: str) -> str:
     """The entries of a folder of ``conf/``, each with the first line of its yaml."""
-    from harness.config import CONF, choices
+    from harness import config  # hydra
 
     lines = [[group, ""]]
-    for name in choices(group):
-        lines.append([name, (CONF / group / f"{name}.yaml").read_text().splitlines()[0].removeprefix("# ")])
+    for name in config.choices(group):
+        lines.append([name, (config.CONF / group / f"{name}.yaml").read_text().splitlines()[0].removeprefix("# ")])
     return aligned(lines)

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness import squeeze
 from harness.draw import BLOCK, Source
 from harness.model.gpt import GPT
 from harness.report.stats import wilson
 from harness.sequence import IGNORE, Batch
+from harness.squeeze import Code
 
 
 class Stop(NamedTuple):
@@ -19,6 +21,10 @@ class Stop(NamedTuple):
 
     steps: int | None = None  # None: as many as were trained
     own: bool = False
+
+    def limit(self, batch: Batch) -> int:
+        """The most scratch tokens of a batch, those that are given left out."""
+        return batch.scratch if self.steps is None else self.steps * batch.step
 
 
 AS_TRAINED = Stop()
@@ -30,6 +36,7 @@ class Question(NamedTuple):
     split: str
     length: int
     stop: Stop = AS_TRAINED
+    bits: int | None = None  # of each number of the state that ANSWER is read with; None: the state as it is
 
 
 @dataclass(frozen=True)
@@ -41,8 +48,8 @@ class Answers:
     said: np.ndarray  # (B, A) the answer
     right_tokens: np.ndarray  # (B, A) bool
     first_error: np.ndarray  # (B,) number of the first wrong step, 0 where all are right
-    teacher_forced: np.ndarray  # (B,) 1 right, 0 wrong when the true scratchpad is read instead; NaN beyond its end
-    dense: np.ndarray  # (B,) share of the answers so far that it has right, NaN where none was trained
+    teacher_forced: np.ndarray  # (B,) 1 right, 0 wrong when the true scratchpad is read; NaN beyond its end or squeezed
+    dense: np.ndarray  # (B,) share of the answers so far that it has right, NaN where none was trained or squeezed
 
     @staticmethod
     def join(parts: list["Answers"]) -> "Answers":
@@ -76,11 +83,10 @@ class Score:
 
 
 @torch.no_grad()
-def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED) -> Answers:
-    """Let the model write its scratchpad and its answer."""
+def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED, code: Code | None = None) -> Answers:
+    """Let the model write its scratchpad and its answer; with a code it reads ANSWER in a state that is told in it."""
     size, tokens = batch.answer.shape
-    given, true = batch.given, batch.answer
-    limit = batch.scratch if stop.steps is None else stop.steps * batch.step
+    given, true, limit = batch.given, batch.answer, stop.limit(batch)
     if batch.inside:
         written, scratch = batch.written, torch.zeros(size, dtype=torch.long)
         said = forced = model.read(batch.prompt, given, batch.said).argmax(-1)
@@ -90,12 +96,17 @@ def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED) -> Answers:
         scratch = (written == batch.mark).int().argmax(1) if stop.own else torch.full((size,), limit)
         scratch = scratch.to(written)
         said = written.gather(1, scratch[:, None] + 1 + torch.arange(tokens).to(written))
-        forced = _teacher_forced(model, batch, min(limit, batch.scratch))
-    asked = batch.so_far != IGNORE
+        if code is None:
+            forced = _teacher_forced(model, batch, min(limit, batch.scratch))
+        else:
+            states = squeeze.carried(model, batch, written[:, :limit])
+            said = forced = squeeze.say(model, batch, code.rounded(states))
+            written = torch.cat([written[:, : limit + 1], said], 1)
+    asked = (batch.so_far != IGNORE) & (code is None)
     hits = asked
     if asked.any():
         hits = asked & (model.read(batch.prompt, given, slice(None)).argmax(-1) == batch.so_far)
-    beyond = not (batch.inside or stop.own) and limit > batch.scratch
+    beyond = code is not None or (not (batch.inside or stop.own) and limit > batch.scratch)
     return Answers(
         written=written.numpy(force=True),
         scratch=scratch.numpy(force=True),
@@ -105,6 +116,21 @@ def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED) -> Answers:
         teacher_forced=np.where(beyond, np.nan, (forced == true).all(1).numpy(force=True)),
         dense=(hits.sum(1) / asked.sum(1)).numpy(force=True),
     )
+
+
+def code_of(model: GPT, source: Source, question: Question) -> Code | None:
+    """The code in which the state is told, None if it is left as it is: its ranges are those on validation items.
+
+    Raises ValueError where no state is carried to ANSWER, or to no fixed place of it.
+    """
+    if question.bits is None:
+        return None
+    if question.stop.own:
+        raise ValueError("a model that ends its scratchpad itself has no fixed place of ANSWER to squeeze its state at")
+    batch = source.items("validation", question.length, squeeze.ITEMS).to(next(model.parameters()).device)
+    limit = question.stop.limit(batch)
+    scratch = model.generate(batch.prompt, batch.count(limit), batch.forced(limit))[:, :limit]
+    return Code.of(squeeze.carried(model, batch, scratch), question.bits)
 
 
 def _teacher_forced(model: GPT, batch: Batch, limit: int) -> Tensor:
@@ -127,10 +153,11 @@ def _first_error(batch: Batch, written: Tensor, scratch: Tensor) -> Tensor:
 def evaluate(model: GPT, source: Source, asked: Iterable[Question], size: int) -> Iterator[Score]:
     """Score the model on ``size`` items of each question."""
     device = next(model.parameters()).device
-    for split, length, stop in asked:
-        batch, parts = source.items(split, length, size), []
+    for question in asked:
+        split, length, stop, _ = question
+        code, batch, parts = code_of(model, source, question), source.items(split, length, size), []
         for start in range(0, size, BLOCK):
-            parts.append(answer(model, batch.rows(start, start + BLOCK).to(device), stop))
+            parts.append(answer(model, batch.rows(start, start + BLOCK).to(device), stop, code))
         answers = Answers.join(parts)
         right, wrong = answers.right_tokens.all(1), answers.first_error[answers.first_error > 0]
         low, high = wilson(right.sum(), size)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from harness import cost, store
+from harness import cost, squeeze, store
 from harness.draw import Source
 from harness.evaluate import Question, Stop, evaluate, plain
 from harness.model import GPT
@@ -19,10 +19,10 @@ from harness.store import Json
 
 COLUMNS = (
     "run task attention scratchpad trace objective weights position mask layers width heads loops parameters "
-    "learning_rate dtype seed update split length in_range steps steps_trained stop scratch_tokens examples accuracy "
-    "accuracy_low accuracy_high teacher_forced token_accuracy dense_accuracy first_error chance majority "
-    "answer_tokens least_state_bits state_bytes train_flops prompt_flops decode_flops scored_pairs serial_steps "
-    "train_serial_steps seconds"
+    "learning_rate dtype seed update split length in_range steps steps_trained stop bits_per_number scratch_tokens "
+    "examples accuracy accuracy_low accuracy_high teacher_forced token_accuracy dense_accuracy first_error chance "
+    "majority answer_tokens least_state_bits state_bytes state_bits train_flops prompt_flops decode_flops scored_pairs "
+    "serial_steps train_serial_steps seconds"
 ).split()
 
 
@@ -46,6 +46,9 @@ def measure(experiment: Experiment, model: GPT, where: Path, asked: list[tuple[Q
         if cost.scattered(model, batch):
             batch = source.items(question.split, question.length, experiment.evaluate.examples)
         price = mean_cost(model, batch, measures.pop("scratch"), question.stop)
+        price["state_bits"] = 8 * price["state_bytes"]
+        if question.bits is not None:
+            price["state_bits"] = question.bits * squeeze.numbers(model, batch.given + question.stop.limit(batch))
         rows.append(facts | measures | price | {"seconds": time.perf_counter() - began})
         store.save_scores(where, rows, COLUMNS, items)
 
@@ -62,18 +65,19 @@ def mean_cost(model: GPT, batch: Batch, scratch: np.ndarray, stop: Stop) -> Json
 
 
 def _questions(experiment: Experiment) -> Iterator[Question]:
-    """Validation at the trained lengths, then every split, length and stop that is asked for."""
+    """Validation at the trained lengths, then every split, length, stop and squeeze that is asked for."""
     yield from (Question("validation", length) for length in experiment.train.lengths)
     own = experiment.evaluate.stop == "self"
     for split, length in product(experiment.evaluate.splits, experiment.evaluate.lengths):
         for steps in experiment.stops(length):
             as_trained = not own and steps == experiment.steps(length)
-            yield Question(split, length, Stop() if as_trained else Stop(steps, own))
+            for bits in (None, *experiment.evaluate.state_bits):
+                yield Question(split, length, Stop() if as_trained else Stop(steps, own), bits)
 
 
 def _facts(experiment: Experiment, model: GPT, record: Json, question: Question) -> Json:
     """The columns of a row that are known before it is measured; some are the same in every row until there is more."""
-    split, length, stop = question
+    split, length, stop, bits = question
     batch = Source.of(experiment).batch(length, 2)
     trained, lengths = experiment.steps(length), experiment.train.lengths
     return {
@@ -101,6 +105,7 @@ def _facts(experiment: Experiment, model: GPT, record: Json, question: Question)
         "steps": None if stop.own else trained if stop.steps is None else stop.steps,
         "steps_trained": trained,
         "stop": "self" if stop.own else "budget",
+        "bits_per_number": bits,
         "examples": experiment.evaluate.examples,
         "train_flops": record["train_flops"],
         "answer_tokens": batch.answer.shape[1],

@@ -18,7 +18,7 @@ FLOORS = [  # a room uses rooms on the floors below it
     "experiment validity",
     "training rows identity pages",
     "train evaluate store",
-    "report cost",
+    "report cost squeeze",
     "model draw catalogue baselines",
     "config sequence",
     "settings",

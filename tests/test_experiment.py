@@ -175,7 +175,7 @@ def test_scores_have_a_row_for_each_split_and_length_and_every_column(ran):
         assert int(row["steps"]) == int(row["steps_trained"]) == int(row["length"])
         assert int(row["scratch_tokens"]) == 2 * int(row["length"])
         assert all(row[column] != "" for column in COLUMNS if column not in ("first_error", "dense_accuracy"))
-        assert float(row["least_state_bits"]) == math.log2(small().task.classes())
+        assert float(row["least_state_bits"]) == small().task.state_bits(int(row["length"]))
 
 
 def test_items_are_the_accuracy_item_by_item(ran):

@@ -5,7 +5,7 @@ from math import log2
 import pandas as pd
 
 from harness.catalogue import aligned
-from harness.report.select import at_trained_steps, word
+from harness.report.select import at_trained_steps, unsqueezed, word
 from tasks.base import Task
 
 
@@ -14,7 +14,7 @@ def table(rows: pd.DataFrame) -> str:
 
     Where a scratchpad was stopped by force, or the model stopped itself, that is a line of its own.
     """
-    data = rows[rows["accuracy"].notna() & (rows["split"] != "validation")]
+    data = unsqueezed(rows[rows["accuracy"].notna() & (rows["split"] != "validation")])
     data = data.assign(stopped=list(map(_stopped, data["stop"], data["steps"], data["steps_trained"])))
     splits = list(dict.fromkeys(data["split"]))
     lines = [["length", *splits, "chance", "majority (natural)"]]

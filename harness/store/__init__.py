@@ -8,6 +8,7 @@ from harness.store.claims import Claimed, claim
 from harness.store.disk import Corrupt, write
 from harness.store.frames import read, read_folders, read_run, run_folder, runs
 from harness.store.scores import item_key, load_scores, save_scores
+from harness.store.studies import load_studies, load_table, save_study, save_table
 from harness.store.text import LARGE, SMALL, Json, from_csv, from_json, from_yaml, to_csv, to_json, to_yaml
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "item_key",
     "load_checkpoint",
     "load_scores",
+    "load_studies",
+    "load_table",
     "read",
     "read_folders",
     "read_run",
@@ -32,6 +35,8 @@ __all__ = [
     "runs",
     "save_checkpoint",
     "save_scores",
+    "save_study",
+    "save_table",
     "to_csv",
     "to_json",
     "to_yaml",

@@ -74,14 +74,23 @@ def _unpacked(packed: np.ndarray, examples: int) -> np.ndarray:
 
 
 def question(row: Mapping[str, Any]) -> str:
-    """What a row is about. How many steps a model takes that stops itself is an answer and no part of it."""
-    steps = row["steps"] if row["stop"] == "budget" else "own"
-    return f"{row['split']}-length{row['length']}-steps{steps}-{row['stop']}"
+    """What a row is about. How many steps a model takes that stops itself is an answer and no part of it.
+
+    A row of a frame says the same as that of the file: there whole numbers may be floats, and what is empty is NaN.
+    """
+    steps = _whole(row["steps"]) if row["stop"] == "budget" else "own"
+    bits = _whole(row.get("bits_per_number"))
+    squeezed = f"-bits{bits}" if isinstance(bits, int | np.integer) else ""
+    return f"{row['split']}-length{_whole(row['length'])}-steps{steps}-{row['stop']}{squeezed}"
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def item_key(row: Mapping[str, Any]) -> str:
     """What tells the rows of one run apart: the question, and over how many examples it was asked."""
-    return f"{question(row)}-examples{row['examples']}"
+    return f"{question(row)}-examples{_whole(row['examples'])}"
 
 
 def largest(rows: list[Json]) -> list[Json]:

@@ -1,0 +1,117 @@
+"""From results folders to verdicts and figures: each study's evidence is read, its claims are judged, it is drawn."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from harness import store
+from harness.report import figures, scaling
+from harness.report.claims import Claim, Verdict, judge
+from harness.report.evidence import Evidence, Items, tuned
+from harness.report.select import word
+from harness.study import SIZES, Study, names
+from harness.store import Json
+
+
+def claims() -> list[Claim]:
+    """Every claim of every study, by number. Raises ValueError for one that cannot be read or stands twice."""
+    found: dict[str, Claim] = {}
+    for name in names():
+        for claim, said in Study.load(name).claims.items():
+            if claim in found:
+                raise ValueError(f"claim {claim} is in the studies {found[claim].study} and {name}: one decides it")
+            found[claim] = Claim.of(claim, name, said)
+    return sorted(found.values(), key=lambda claim: _number(claim.name))
+
+
+def evidence(roots: Sequence[Path]) -> dict[str, Evidence]:
+    """study -> what was found of it, in the largest size that was run."""
+    found: dict[str, Evidence] = {}
+    folders = {folder.name: folder for root in reversed(roots) for folder in store.runs(root)}
+    read: dict[str, pd.DataFrame] = {}
+    largest = sorted(store.load_studies(roots), key=lambda pair: SIZES.index(pair[1]["size"]) if pair[1]["size"] in SIZES else -1)
+    for root, record in largest:
+        if record["study"] in names():
+            found[record["study"]] = _evidence(root, record, folders, read)
+    return found
+
+
+def verdicts(roots: Sequence[Path]) -> list[Verdict]:
+    """One for each claim."""
+    there = evidence(roots)
+    return [judge(claim, there.get(claim.study)) for claim in claims()]
+
+
+def pictures(found: Evidence) -> Iterator[tuple[str, Figure]]:
+    """(name, figure) for each figure of a study. One for which there are no rows yet is left out."""
+    for name, said in zip(picture_names(found), Study.load(found.study).figures, strict=True):
+        figure = _drawn(found, said)
+        if figure is not None:
+            yield name, figure
+
+
+def picture_names(found: Evidence) -> list[str]:
+    """What the figures of a study are called."""
+    drawn = [said["draw"].replace("_", "-") for said in Study.load(found.study).figures]
+    return [f"{found.study.replace('_', '-')}-{number}-{name}" for number, name in enumerate(drawn, start=1)]
+
+
+def _drawn(found: Evidence, said: Json) -> Figure | None:
+    draw, where = said["draw"], said.get("where", ())
+    settings = {key: value for key, value in said.items() if key not in ("draw", "where", "each", "law", "table")}
+    if "table" in said:
+        rows = found.table(said["table"], where)
+        return None if rows.empty else getattr(figures, draw)(rows, **settings)
+    rows = found.chosen(where)
+    if rows.empty or not rows["accuracy"].notna().any():
+        return None
+    if draw == "required_resource":
+        return _required(tuned(rows).rows, said)
+    return getattr(figures, draw)(rows, **settings)
+
+
+def _required(rows: pd.DataFrame, said: Json) -> Figure:
+    """r*(n) of each group with its law."""
+    groups = {}
+    each = said.get("each", ["attention"])
+    rows = rows[(rows["split"] == "boundary") | rows["accuracy"].isna()]
+    for values, part in rows.groupby(each, dropna=False):
+        points = scaling.required(part, said["resource"])
+        groups[" ".join(map(word, values))] = (points, scaling.fit(points, said.get("law", "power")))
+    return figures.required_resource(groups, resource=said["resource"])
+
+
+def _evidence(root: Path, record: Json, folders: dict[str, Path], read: dict[str, pd.DataFrame]) -> Evidence:
+    parts = []
+    for arm, runs in record["arms"].items():
+        for run in runs:
+            if run not in read:
+                read[run] = store.read_folders([folders[run]]) if run in folders else pd.DataFrame()
+            parts.append(read[run].assign(arm=arm))
+    rows = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()
+    tables = {}
+    for name in record.get("theory", {}):
+        table = store.load_table(root, record["study"], record["size"], name)
+        tables[name] = pd.DataFrame(table or [])
+    return Evidence(record["study"], record["size"], rows, tables, _items(folders), tuple(record.get("words", ())))
+
+
+def _items(folders: dict[str, Path]) -> Items:
+    """The items of a row, read once for each run."""
+    kept: dict[str, dict[str, np.ndarray]] = {}
+
+    def items(row: pd.Series) -> np.ndarray | None:
+        run = row.name[0] if "run" not in row else row["run"]
+        if run not in kept:
+            kept[run] = store.load_scores(folders[run])[1] if run in folders else {}
+        return kept[run].get(store.item_key({**row.to_dict(), "run": run}))
+
+    return items
+
+
+def _number(name: str) -> tuple[int, str]:
+    digits = "".join(letter for letter in name if letter.isdigit())
+    return int(digits or 0), name

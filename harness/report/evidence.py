@@ -1,0 +1,83 @@
+"""What a study left, and the rows of it that a statistic looks at."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from harness.report.select import NOT_TRAINING, complete, select, word
+
+Items = Callable[[pd.Series], np.ndarray | None]  # a row -> which of its test items are right, None if not kept
+ONE_ROW = ("run", "split", "length", "steps", "stop", "bits_per_number")
+RATE = "train.learning_rate"
+BEYOND_A_CELL = (RATE, "seed")  # what differs between runs that are one cell of a study
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The rows of one study in one size, each with its ``arm``, and the tables measured without training."""
+
+    study: str
+    size: str
+    rows: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    items: Items = lambda row: None
+    words: tuple[str, ...] = ()  # of the command line, behind the study's own
+
+    def chosen(self, where: Sequence[str] = ()) -> pd.DataFrame:
+        """The rows under these conditions, a run that two arms share once; empty if one holds for none.
+
+        Raises ValueError for a column that does not exist.
+        """
+        rows = self.rows
+        if rows.empty:
+            return complete(rows)
+        try:
+            rows = select(rows, list(where))
+        except ValueError as error:
+            if str(error).startswith("column "):
+                raise
+            return complete(rows.iloc[:0])
+        return rows.drop_duplicates([column for column in ONE_ROW if column in rows])
+
+    def table(self, name: str, where: Sequence[str] = ()) -> pd.DataFrame:
+        """The rows of a table under these conditions, ``column=a,b``; empty if there is no such table."""
+        table = self.tables.get(name, pd.DataFrame())
+        for condition in where if len(table) else ():
+            column, _, values = condition.partition("=")
+            if column not in table:
+                raise ValueError(f"column {column} does not exist in {name}: there are {', '.join(table.columns)}")
+            table = table[table[column].map(word).isin(values.split(","))]
+        return table
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The rows at the learning rate of each cell that did best on validation, which no test item decides."""
+
+    rows: pd.DataFrame
+    rates: int  # that the cell with the fewest tried
+    edges: tuple[str, ...]  # cells, in words, whose best rate is the largest or the smallest that was tried
+
+
+def tuned(rows: pd.DataFrame) -> Tuned:
+    """Choose a learning rate for each cell: the best mean over seeds of the accuracy at the worst validation length.
+
+    A run without scores counts as 0. Cells are runs that differ in seed and learning rate alone.
+    """
+    if rows.empty or RATE not in rows:
+        return Tuned(rows, 0, ())
+    runs = rows.drop_duplicates("run").set_index("run")
+    validation = rows[rows["split"] == "validation"].groupby("run")["accuracy"].min()
+    settings = [c for c in rows.columns if "." in c and c not in BEYOND_A_CELL and c.split(".")[0] not in NOT_TRAINING]
+    cells = runs[["task", "attention", *settings, *(["mask"] if "mask" in runs else [])]].map(word).agg("|".join, axis=1)
+    table = pd.DataFrame({"cell": cells, "rate": runs[RATE], "validation": validation.reindex(runs.index).fillna(0.0)})
+    means = table.groupby(["cell", "rate"])["validation"].mean()
+    best = means.groupby("cell").idxmax().map(lambda pair: pair[1])
+    tried = table.groupby("cell")["rate"].agg(["nunique", "min", "max"])
+    edge = tried.index[(tried["nunique"] > 1) & ((best == tried["min"]) | (best == tried["max"]))]
+    kept = table.index[table["rate"] == table["cell"].map(best)]
+    names = runs[["attention", "scratchpad"]].map(word).agg(" ".join, axis=1)
+    edges = tuple(dict.fromkeys(names[table.index[table["cell"].isin(edge)]]))
+    return Tuned(rows[rows["run"].isin(kept)], int(tried["nunique"].min()), edges)

@@ -1,0 +1,330 @@
+"""The statistics that a claim may be about: each a function of a study's evidence, named in the claim's yaml.
+
+A statistic has one cell or several (``each`` names columns: a cell for each of their values). Accuracy is that on
+``boundary`` unless a split is named, at the learning rate that validation chose.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.nearest import unknown
+from harness.report import scaling
+from harness.report.evidence import Evidence, tuned
+from harness.report.select import at_trained_steps, known, word
+from harness.report.stats import Estimate, difference, paired, solved, spearman, success, t_interval, wilson
+
+SEEDS = 3  # fewer decide nothing, unless a statistic is exact
+EXACT = "exact"  # the unit of an estimate that has no error of sampling
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a statistic."""
+
+    label: str  # which of several; empty if it is the only one
+    estimate: Estimate
+    runs: tuple[str, ...] = ()  # whose rows it is a function of
+    reasons: tuple[str, ...] = ()  # why it can decide nothing; empty if it can
+
+
+NOTHING = Estimate(math.nan, math.nan, math.nan, math.nan, 0, "")
+
+
+def measure(evidence: Evidence, statistic: Mapping[str, Mapping[str, Any]]) -> list[Cell]:
+    """The cells of a claim's statistic, ``{kind: settings}``. Raises ValueError for a kind or setting that is unknown."""
+    kind, settings = check(statistic)
+    return list(KINDS[kind](evidence, **settings))
+
+
+def check(statistic: Mapping[str, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """(kind, settings), once they are known to fit. Raises ValueError."""
+    if len(statistic) != 1:
+        raise ValueError(f"a statistic is one of {', '.join(KINDS)}, given is {', '.join(statistic) or 'none'}")
+    ((kind, settings),) = statistic.items()
+    if kind not in KINDS:
+        raise unknown("statistic ", kind, KINDS)
+    possible = list(inspect.signature(KINDS[kind]).parameters)[1:]
+    for name in settings:
+        if name not in possible:
+            raise unknown(f"{kind}: ", name, possible)
+    return kind, dict(settings)
+
+
+def exponent(
+    evidence: Evidence,
+    resource: str,
+    where: Sequence[str] = (),
+    each: Sequence[str] = (),
+    law: str = "power",
+    split: str = "boundary",
+    against: str = "length",
+) -> Iterator[Cell]:
+    """The slope b of a fitted law of r*(n), for a resource r (THEORY d.2); ``law=exponential`` in doublings per unit."""
+    rows = _scores(evidence, where, split, squeezed=resource == "state bits")
+    for label, part, notes in _cells(rows, each):
+        points = scaling.required(part.assign(length=part[against]), resource)
+        found = scaling.fit(points, law)
+        reasons = [*notes, *([found.reason] if found.reason else [])]
+        estimate = Estimate(found.slope, found.low, found.high, math.nan, found.lengths, "lengths")
+        yield Cell(label, estimate, _runs(part), tuple(reasons))
+
+
+def accuracy(
+    evidence: Evidence,
+    where: Sequence[str] = (),
+    each: Sequence[str] = (),
+    split: str = "boundary",
+    length: int | str = "longest",
+    measure: str = "accuracy",
+    reference: float = 0.0,
+) -> Iterator[Cell]:
+    """The mean over seeds of an accuracy, less ``reference``; at one length, or the mean over ``trained`` or ``all``."""
+    rows = _at(_scores(evidence, where, split), length)
+    for label, part, notes in _cells(rows, each):
+        means = part.groupby("run")[measure].mean()
+        yield Cell(label, _mean(means - reference, part), _runs(part), notes)
+
+
+def solving(
+    evidence: Evidence,
+    where: Sequence[str] = (),
+    each: Sequence[str] = (),
+    split: str = "boundary",
+    length: int | str = "longest",
+) -> Iterator[Cell]:
+    """The share of seeds that solve the problem at a length, with Wilson's interval."""
+    rows = _at(_scores(evidence, where, split), length)
+    for label, part, notes in _cells(rows, each):
+        yield Cell(label, success(part), _runs(part), notes)
+
+
+def gap(
+    evidence: Evidence,
+    left: Sequence[str],
+    right: Sequence[str],
+    where: Sequence[str] = (),
+    each: Sequence[str] = (),
+    split: str = "boundary",
+    length: int | str = "longest",
+    measure: str = "accuracy",
+) -> Iterator[Cell]:
+    """Accuracy of ``left`` less that of ``right``: paired on the items that runs of one seed share, over the seeds."""
+    sides = [_at(_scores(evidence, [*where, *side], split), length) for side in (left, right)]
+    if any(side.empty for side in sides):
+        yield Cell("", NOTHING, (), ("not run",))
+        return
+    others = {label: (part, notes) for label, part, notes in _cells(sides[1], each)}
+    for label, part, notes in _cells(sides[0], each):
+        if label not in others:
+            yield Cell(label, NOTHING, _runs(part), ("not run",))
+            continue
+        other, further = others[label]
+        estimate = _gap(evidence, part, other, measure)
+        yield Cell(label, estimate, (*_runs(part), *_runs(other)), tuple(dict.fromkeys([*notes, *further])))
+
+
+def shift(
+    evidence: Evidence, left: Sequence[str], right: Sequence[str], where: Sequence[str] = (), each: Sequence[str] = ()
+) -> Iterator[Cell]:
+    """By how many steps of the grid of lengths n* of ``left`` lies above that of ``right``, over the seeds they share.
+
+    n* of a run is the longest length that it solves; where it solves none, the grid's place before the first.
+    """
+    sides = [_scores(evidence, [*where, *side], "boundary") for side in (left, right)]
+    if any(side.empty for side in sides):
+        yield Cell("", NOTHING, (), ("not run",))
+        return
+    others = {label: (part, notes) for label, part, notes in _cells(sides[1], each)}
+    for label, part, notes in _cells(sides[0], each):
+        other, further = others.get(label, (part.iloc[:0], ("not run",)))
+        grid = sorted(set(part["length"]) & set(other["length"]))
+        places = [_places(side[side["length"].isin(grid)], grid) for side in (part, other)]
+        steps = (places[0] - places[1]).dropna()
+        top = bool(len(steps)) and bool((pd.concat(places) == len(grid) - 1).all())
+        reasons = [*notes, *further, *(["solved at every length: edge of grid"] if top else [])]
+        low, high = t_interval(steps)
+        if len(set(steps)) == 1 and len(steps) > 1:  # seeds that agree are one grid step apart at most
+            low, high = steps.iloc[0] - 0.5, steps.iloc[0] + 0.5
+        estimate = Estimate(steps.mean(), low, high, math.nan, len(steps), "seeds")
+        yield Cell(label, estimate, (*_runs(part), *_runs(other)), tuple(dict.fromkeys(reasons)))
+
+
+def rank_correlation(
+    evidence: Evidence,
+    x: str,
+    y: str = "accuracy",
+    where: Sequence[str] = (),
+    each: Sequence[str] = (),
+    split: str = "boundary",
+    length: int | str = "longest",
+) -> Iterator[Cell]:
+    """Spearman's correlation of two columns over recipes, each the mean over its seeds."""
+    rows = _at(_scores(evidence, where, split), length)
+    for label, part, notes in _cells(rows, each):
+        means = part.groupby("recipe")[[x, y]].mean().astype(float)
+        few = len(means) < 4
+        estimate = NOTHING if few else spearman(means[x], means[y])
+        reasons = [*notes, *([f"fewer than 4 recipes: {len(means)}"] if few else [])]
+        yield Cell(label, estimate, _runs(part), tuple(reasons))
+
+
+def exact(
+    evidence: Evidence,
+    table: str,
+    column: str,
+    where: Sequence[str] = (),
+    each: Sequence[str] = (),
+    over: str = "max",
+) -> Iterator[Cell]:
+    """The ``max``, ``min`` or ``median`` of a column of a table that was measured without training."""
+    rows = evidence.table(table, where)
+    if rows.empty:
+        yield Cell("", NOTHING, (), ("not run",))
+        return
+    known([column, *each], rows.columns)
+    for label, part in _split(rows, each):
+        value = float(part[column].agg(over))
+        yield Cell(label, Estimate(value, value, value, math.nan, len(part), EXACT))
+
+
+def slope(
+    evidence: Evidence, table: str, x: str, y: str, where: Sequence[str] = (), each: Sequence[str] = ()
+) -> Iterator[Cell]:
+    """The exponent of a column of a table against another: log-log least squares, t interval on points - 2."""
+    rows = evidence.table(table, where)
+    if rows.empty:
+        yield Cell("", NOTHING, (), ("not run",))
+        return
+    known([x, y, *each], rows.columns)
+    for label, part in _split(rows, each):
+        means = part.groupby(x)[y].median()
+        points = pd.DataFrame({"estimate": np.log(means), "low": np.log(means), "high": np.log(means), "censored": ""})
+        found = scaling.fit(points, "power")
+        estimate = Estimate(found.slope, found.low, found.high, math.nan, len(means), "lengths")
+        yield Cell(label, estimate, (), (found.reason,) if found.reason else ())
+
+
+KINDS: Mapping[str, Callable[..., Iterator[Cell]]] = {
+    "exponent": exponent,
+    "accuracy": accuracy,
+    "solving": solving,
+    "gap": gap,
+    "shift": shift,
+    "rank correlation": rank_correlation,
+    "exact": exact,
+    "slope": slope,
+}
+
+
+def _scores(evidence: Evidence, where: Sequence[str], split: str, squeezed: bool = False) -> pd.DataFrame:
+    """Tuned rows of a split, runs without scores among them; the trained number of steps, unless squeezed are wanted."""
+    rows = evidence.chosen(where)
+    if rows.empty:
+        return rows
+    found = tuned(rows)
+    rows = found.rows
+    scores = rows[rows["accuracy"].notna() & (rows["split"] == split)]
+    kept = at_trained_steps(scores).index
+    if squeezed:
+        kept = kept.union(scores.index[scores["bits_per_number"].notna()])
+    rows = rows[rows.index.isin(kept) | rows["accuracy"].isna()]
+    return rows.assign(edge=", ".join(found.edges))
+
+
+def _cells(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame, tuple[str, ...]]]:
+    """(label, rows, reasons why they decide nothing) for each value of the columns ``each``."""
+    if rows.empty:
+        yield "", rows, ("not run",)
+        return
+    known(each, rows.columns)
+    for label, part in _split(rows, each):
+        reasons = []
+        scored = part[part["accuracy"].notna()]
+        seeds = part["seed"].nunique()
+        if scored.empty:
+            reasons.append("no run came to its end")
+        elif seeds < SEEDS:
+            reasons.append(f"too few seeds: {seeds} of {SEEDS}")
+        if part["edge"].iloc[0]:
+            reasons.append(f"edge of the learning-rate grid: {part['edge'].iloc[0]}")
+        yield label, part, tuple(reasons)
+
+
+def _split(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    if not each:
+        yield "", rows
+        return
+    for values, part in rows.groupby(list(each), dropna=False):
+        yield " ".join(filter(None, map(word, values))), part
+
+
+def _at(rows: pd.DataFrame, length: int | str) -> pd.DataFrame:
+    """The rows at a length: a number, ``longest`` or ``shortest`` trained, or at all that were ``trained``, or ``all``."""
+    if rows.empty or length == "all":
+        return rows
+    unscored = rows["accuracy"].isna()
+    if isinstance(length, int):
+        return rows[unscored | (rows["length"] == length)]
+    within = rows[rows["in_range"].fillna(False).astype(bool)]
+    if length == "trained":
+        return rows[unscored | rows.index.isin(within.index)]
+    if length not in ("longest", "shortest"):
+        raise unknown("length ", length, ("longest", "shortest", "trained", "all"))
+    own = within.groupby("run")["length"].transform("max" if length == "longest" else "min")
+    return rows[unscored | rows.index.isin(within.index[within["length"] == own])]
+
+
+def _mean(values: pd.Series, rows: pd.DataFrame) -> Estimate:
+    """Over seeds by t, and never narrower than Wilson's interval over all their items."""
+    values = values.dropna()
+    if values.empty:
+        return NOTHING
+    low, high = t_interval(values)
+    examples = rows.loc[rows["accuracy"].notna(), "examples"].sum() if "examples" in rows else 0
+    if examples and not math.isnan(low):
+        offset = values.mean() - rows.groupby("run")["accuracy"].mean().mean()
+        ends = wilson(round((values.mean() - offset) * examples), int(examples))
+        low, high = min(low, ends[0] + offset), max(high, ends[1] + offset)
+    return Estimate(float(values.mean()), low, high, math.nan, len(values), "seeds")
+
+
+def _gap(evidence: Evidence, left: pd.DataFrame, right: pd.DataFrame, measure: str) -> Estimate:
+    scored = [side[side["accuracy"].notna()] for side in (left, right)]
+    keys = ["seed", "length"]
+    pairs = scored[0].merge(scored[1], on=keys, suffixes=("", "_other"))
+    if pairs.empty:
+        means = [side.groupby("seed")[measure].mean() for side in scored]
+        return difference(*means) if all(len(side) > 1 for side in means) else NOTHING
+    items = []
+    if measure == "accuracy":
+        by_run = [side.set_index(["run", *keys]) for side in scored]
+        for pair in pairs.itertuples():
+            rows = [side.loc[(run, pair.seed, pair.length)] for side, run in zip(by_run, (pair.run, pair.run_other), strict=True)]
+            found = [None if isinstance(row, pd.DataFrame) else evidence.items(row) for row in rows]
+            items.append((pair.seed, found))
+    if items and all(part is not None and len(part) == len(found[0]) for _, found in items for part in found):
+        joined = [[np.concatenate([f[side] for s, f in items if s == seed]) for seed in dict.fromkeys(s for s, _ in items)] for side in (0, 1)]
+        return paired(*joined)
+    steps = (pairs[measure] - pairs[f"{measure}_other"]).groupby(pairs["seed"]).mean()
+    low, high = t_interval(steps)
+    return Estimate(float(steps.mean()), low, high, math.nan, len(steps), "seeds")
+
+
+def _places(rows: pd.DataFrame, grid: list[int]) -> pd.Series:
+    """seed -> place in the grid of the longest length that is solved, -1 if none is."""
+    places = {length: place for place, length in enumerate(grid)}
+    found = {seed: -1 for seed in rows["seed"].unique()}
+    scored = rows[rows["accuracy"].notna()]
+    for seed, length in scored.loc[solved(scored), ["seed", "length"]].itertuples(index=False):
+        found[seed] = max(found[seed], places[length])
+    return pd.Series(found, dtype=float)
+
+
+def _runs(rows: pd.DataFrame) -> tuple[str, ...]:
+    return tuple(rows["run"].unique())

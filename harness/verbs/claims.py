@@ -1,0 +1,40 @@
+"""Print every claim with its verdict and write them as Markdown; --explain shows what one was decided by."""
+
+import argparse
+
+from harness.nearest import refusing, unknown
+from harness.verbs import rows
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What may follow."""
+    parser.add_argument("--explain", metavar="CLAIM", help="one of them: cells, rows, figures, deciding runs")
+    rows.add_roots(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """See above."""
+    from harness import judge, store
+    from harness.report import compare, ledger
+
+    folders = rows.roots(arguments)
+    with refusing():
+        if arguments.explain is None:
+            found = judge.verdicts(folders)
+            store.write(folders[0] / "claims.md", ledger.markdown(found))
+            print(f"{ledger.table(found)}\n\n{folders[0] / 'claims.md'}")
+            return 0
+        known = {claim.name: claim for claim in judge.claims()}
+        if arguments.explain not in known:
+            raise unknown("claim ", arguments.explain, known)
+        claim = known[arguments.explain]
+        there = judge.evidence(folders).get(claim.study)
+        verdict = judge.judge(claim, there)
+        table, drawn = "", []
+        if there is not None:
+            of_runs = there.chosen()
+            decisive = of_runs[of_runs["run"].isin(verdict.runs)]
+            table = compare.text(compare.table(decisive)) if len(decisive) else ""
+            drawn = [str(folders[0] / "figures" / f"{name}.png") for name in judge.picture_names(there)]
+    print(ledger.explained(verdict, table, drawn))
+    return 0

@@ -1,0 +1,30 @@
+"""Draw accuracy against length, steps and state, and cost against length, a figure for each task."""
+
+import argparse
+
+from harness.nearest import refusing
+from harness.verbs import rows
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What may follow."""
+    rows.add_selection(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """See above."""
+    from harness import store
+
+    folders = rows.roots(arguments)
+    found = rows.selected(arguments, folders)
+    from harness.report import figures  # matplotlib
+
+    for task, of_task in found.groupby("task"):
+        for name in figures.AGAINST:
+            with refusing():
+                figure = getattr(figures, name)(of_task, allow_mixed=arguments.allow_mixed)
+            for kind in ("png", "svg"):
+                path = folders[0] / "figures" / f"{task}-{name.replace('_', '-')}.{kind}"
+                store.write(path, figures.render(figure, kind))
+            print(path.with_suffix(".png"))
+    return 0
