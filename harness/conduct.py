@@ -29,8 +29,8 @@ def conduct(study: Study, size: str, words: Sequence[str], root: Path) -> dict[P
     before = _last(study.name, size, root)
     record = {"study": study.name, "size": size, "words": list(words), "arms": arms, "theory": before.get("theory", {})}
     store.save_study(root, record | {"changed": _now()})
-    measured = _measured(study, size, record, root)
     ended = launch(every, root, jobs) if every else {}
+    measured = _measured(study, size, record, root)
     store.save_study(root, record | {"theory": measured, "changed": _now()})
     return ended
 

@@ -36,7 +36,7 @@ class Question(NamedTuple):
     split: str
     length: int
     stop: Stop = AS_TRAINED
-    bits: int | None = None  # of each number of the state that ANSWER is read with; None: the state as it is
+    bits: int | None = None  # of each number of the state in the middle of the prompt; None: the state as it is
 
 
 @dataclass(frozen=True)
@@ -84,24 +84,22 @@ class Score:
 
 @torch.no_grad()
 def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED, code: Code | None = None) -> Answers:
-    """Let the model write its scratchpad and its answer; with a code it reads ANSWER in a state that is told in it."""
+    """Let the model write its scratchpad and its answer; with a code its state is told in it once, mid-prompt."""
     size, tokens = batch.answer.shape
     given, true, limit = batch.given, batch.answer, stop.limit(batch)
     if batch.inside:
         written, scratch = batch.written, torch.zeros(size, dtype=torch.long)
         said = forced = model.read(batch.prompt, given, batch.said).argmax(-1)
     else:
-        end = {"until": batch.mark, "after": tokens} if stop.own else {}
-        written = model.generate(batch.prompt, batch.count(limit), batch.forced(limit), **end)
+        more = {"until": batch.mark, "after": tokens} if stop.own else {}
+        if code is not None:
+            whole = given + batch.count(limit)
+            more["state"] = code.rounded(squeeze.carried(model, batch.prompt, code.cut, whole))
+        written = model.generate(batch.prompt, batch.count(limit), batch.forced(limit), **more)
         scratch = (written == batch.mark).int().argmax(1) if stop.own else torch.full((size,), limit)
         scratch = scratch.to(written)
         said = written.gather(1, scratch[:, None] + 1 + torch.arange(tokens).to(written))
-        if code is None:
-            forced = _teacher_forced(model, batch, min(limit, batch.scratch))
-        else:
-            states = squeeze.carried(model, batch, written[:, :limit])
-            said = forced = squeeze.say(model, batch, code.rounded(states))
-            written = torch.cat([written[:, : limit + 1], said], 1)
+        forced = said if code else _teacher_forced(model, batch, min(limit, batch.scratch))
     asked = (batch.so_far != IGNORE) & (code is None)
     hits = asked
     if asked.any():
@@ -121,16 +119,16 @@ def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED, code: Code | None 
 def code_of(model: GPT, source: Source, question: Question) -> Code | None:
     """The code in which the state is told, None if it is left as it is: its ranges are those on validation items.
 
-    Raises ValueError where no state is carried to ANSWER, or to no fixed place of it.
+    Raises ValueError where no state is carried over the middle of a prompt, or answers are said inside it.
     """
     if question.bits is None:
         return None
-    if question.stop.own:
-        raise ValueError("a model that ends its scratchpad itself has no fixed place of ANSWER to squeeze its state at")
     batch = source.items("validation", question.length, squeeze.ITEMS).to(next(model.parameters()).device)
-    limit = question.stop.limit(batch)
-    scratch = model.generate(batch.prompt, batch.count(limit), batch.forced(limit))[:, :limit]
-    return Code.of(squeeze.carried(model, batch, scratch), question.bits)
+    if batch.inside:
+        raise ValueError("answers are said inside the prompt, some of them before its middle")
+    cut = squeeze.middle(source.task, batch, question.length)
+    whole = batch.given + batch.count(question.stop.limit(batch))
+    return Code.of(squeeze.carried(model, batch.prompt, cut, whole), question.bits)
 
 
 def _teacher_forced(model: GPT, batch: Batch, limit: int) -> Tensor:

@@ -7,7 +7,23 @@ examples:
   python -m harness task=pairwise attention=linear scratchpad=full scratchpad.trace=extremes
   python -m harness task=pairwise evaluate.lengths=[4,8,128]        more lengths add rows to the same run
   python -m harness -m task=pairwise attention=softmax,linear scratchpad=none,full seed=0,1
+  python -m harness study=pairwise_conjecture study.size=small      a named study: runs, figures, verdicts
   python -m harness task=pairwise --cfg                             print the composed config
+""",
+    "claims": """\
+examples:
+  python -m harness claims                                          the ledger
+  python -m harness claims --explain C7                             what decided one of them
+""",
+    "report": """\
+examples:
+  python -m harness report                                          results/report.html, one page without a server
+  python -m harness report --results results/reference
+""",
+    "findings": """\
+examples:
+  python -m harness findings                                        write docs/findings.md and the README's table
+  python -m harness findings --check                                are they what the committed rows say?
 """,
     "plot": """\
 examples:

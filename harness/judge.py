@@ -12,8 +12,8 @@ from harness.report import figures, scaling
 from harness.report.claims import Claim, Verdict, judge
 from harness.report.evidence import Evidence, Items, tuned
 from harness.report.select import word
-from harness.study import SIZES, Study, names
 from harness.store import Json
+from harness.study import SIZES, Study, names
 
 
 def claims() -> list[Claim]:
@@ -32,7 +32,9 @@ def evidence(roots: Sequence[Path]) -> dict[str, Evidence]:
     found: dict[str, Evidence] = {}
     folders = {folder.name: folder for root in reversed(roots) for folder in store.runs(root)}
     read: dict[str, pd.DataFrame] = {}
-    largest = sorted(store.load_studies(roots), key=lambda pair: SIZES.index(pair[1]["size"]) if pair[1]["size"] in SIZES else -1)
+    largest = sorted(
+        store.load_studies(roots), key=lambda pair: SIZES.index(pair[1]["size"]) if pair[1]["size"] in SIZES else -1
+    )
     for root, record in largest:
         if record["study"] in names():
             found[record["study"]] = _evidence(root, record, folders, read)
@@ -91,7 +93,9 @@ def _evidence(root: Path, record: Json, folders: dict[str, Path], read: dict[str
             if run not in read:
                 read[run] = store.read_folders([folders[run]]) if run in folders else pd.DataFrame()
             parts.append(read[run].assign(arm=arm))
-    rows = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()
+    rows = (
+        pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()
+    )
     tables = {}
     for name in record.get("theory", {}):
         table = store.load_table(root, record["study"], record["size"], name)
@@ -104,10 +108,10 @@ def _items(folders: dict[str, Path]) -> Items:
     kept: dict[str, dict[str, np.ndarray]] = {}
 
     def items(row: pd.Series) -> np.ndarray | None:
-        run = row.name[0] if "run" not in row else row["run"]
+        run = row["run"]
         if run not in kept:
             kept[run] = store.load_scores(folders[run])[1] if run in folders else {}
-        return kept[run].get(store.item_key({**row.to_dict(), "run": run}))
+        return kept[run].get(store.item_key(row.to_dict()))
 
     return items
 

@@ -48,7 +48,8 @@ def measure(experiment: Experiment, model: GPT, where: Path, asked: list[tuple[Q
         price = mean_cost(model, batch, measures.pop("scratch"), question.stop)
         price["state_bits"] = 8 * price["state_bytes"]
         if question.bits is not None:
-            price["state_bits"] = question.bits * squeeze.numbers(model, batch.given + question.stop.limit(batch))
+            cut = squeeze.middle(source.task, batch, question.length)
+            price["state_bits"] = question.bits * squeeze.numbers(model, cut)
         rows.append(facts | measures | price | {"seconds": time.perf_counter() - began})
         store.save_scores(where, rows, COLUMNS, items)
 

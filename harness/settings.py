@@ -92,7 +92,7 @@ class Evaluate:
     examples: int  # per length and split
     stop: str  # budget: after so many steps ANSWER is put in the model's mouth; self: it writes ANSWER itself
     steps: tuple[int, ...]  # forced stops after so many steps; none: as many as were trained
-    state_bits: tuple[int, ...] = ()  # also with the state before ANSWER in so many bits a number; older runs have none
+    state_bits: tuple[int, ...]  # also with the state mid-prompt rounded to so many bits a number
 
     def __post_init__(self):
         if self.stop not in STOPS:
@@ -105,8 +105,6 @@ class Evaluate:
             _require_some("evaluate.state_bits", self.state_bits, "number of bits")
             possible = min(self.state_bits) >= 1 and max(self.state_bits) <= 32
             _require(possible, "evaluate.state_bits", self.state_bits, "1 to 32 bits a number are possible")
-            forced = "with evaluate.stop=self ANSWER has no fixed place to squeeze the state at, budget is possible"
-            _require(self.stop == "budget", "evaluate.state_bits", self.state_bits, forced)
         _require_some("evaluate.lengths", self.lengths, "length")
         _require_some("evaluate.splits", self.splits, "split")
         for split in self.splits:
@@ -203,10 +201,9 @@ class Experiment:
         own = self.evaluate.stop == "self" and (inside or self.scratchpad.name == "filler")
         decoded = "answers are said inside the prompt" if inside else "filler is given"
         _require(not own, "evaluate.stop", self.evaluate.stop, f"{decoded}, nothing is decoded")
-        stateless = "answers are said inside the prompt" if inside else "with mask=encoder every token starts anew"
-        cut = not self.evaluate.state_bits or not (inside or self.mask == "encoder")
-        anew = f"{stateless}, there is no state before ANSWER to squeeze"
-        _require(cut, "evaluate.state_bits", self.evaluate.state_bits, anew)
+        why = "answers are said inside the prompt" if inside else f"mask={self.mask} reads no prompt from left to right"
+        cut = not self.evaluate.state_bits or not (inside or self.mask != "causal")
+        _require(cut, "evaluate.state_bits", self.evaluate.state_bits, f"{why}, no state is squeezed in its middle")
         wordless = f"scratchpad={self.scratchpad.name} writes no steps of its own to be stopped"
         traced = self.scratchpad.source(self.task) is not None
         _require(traced or not self.evaluate.steps, "evaluate.steps", self.evaluate.steps, wordless)
@@ -283,7 +280,7 @@ class Experiment:
             position=Choice.of(settings["position"]),
             model=Model(**plain["model"]),
             train=Train(**plain["train"] | {"lengths": trained}),
-            evaluate=Evaluate(**plain["evaluate"] | {"lengths": evaluated}),
+            evaluate=Evaluate(**{"state_bits": ()} | plain["evaluate"] | {"lengths": evaluated}),  # older runs lack it
             mask=plain["mask"],
             seed=plain["seed"],
             device=plain["device"],

@@ -1,8 +1,8 @@
-"""The state squeeze: what a model carries over the cut before ANSWER, in b bits for each of its numbers.
+"""The state squeeze: what a model carries over the middle of a prompt, in b bits for each of its numbers.
 
-What a model says after a problem is a function of its state there, and a state of s numbers in b bits each has 2^(s·b)
-values: one pass with fewer values than the problem has residual classes cannot be right on all prompts (pigeonhole).
-The nominal float32 state is far above such a bound; squeezed, the two meet on one axis.
+What is said at the end is a function of that state and of what is read after it, and a state of s numbers in b bits
+each has 2^(s·b) values: where the first halves of prompts fall into more classes, told apart by some second half, one
+pass cannot be right on all prompts (pigeonhole). Before ANSWER there is no such bound: there a decision is one bit.
 
 The code is fixed before any test item is read: each number of the state (a channel; a place of a cache) has a range,
 [low, high], that of the same number over ``ITEMS`` validation items of that length, in which 2^b levels stand evenly;
@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness import signals
 from harness.attention.base import State
 from harness.model.gpt import GPT
-from harness.sequence import Batch
+from harness.sequence import Batch, marks
+from tasks.base import Task
 
 ITEMS = 250  # validation items that the ranges are taken from
 WHOLE = 32  # bits that a number has
@@ -35,6 +35,11 @@ class Code:
     bits: int
     low: list[State]
     high: list[State]
+
+    @property
+    def cut(self) -> int:
+        """Tokens that are read before the state is told."""
+        return self.low[0].seen
 
     @classmethod
     def of(cls, states: list[State], bits: int) -> "Code":
@@ -66,39 +71,23 @@ def numbers(model: GPT, tokens: int) -> int:
     return sum(block.mixer.state_size(tokens) for block in model.blocks)
 
 
-@torch.no_grad()
-def carried(model: GPT, batch: Batch, scratch: Tensor) -> list[State]:
-    """The states after what is given and this scratchpad (B, K·W): all that is known where ANSWER will be read.
+def middle(task: Task, batch: Batch, length: int) -> int:
+    """Tokens up to the middle of the prompt, START among them: half of its items, else of its tokens."""
+    tokens = int((batch.tokens[0] == marks(task).think).nonzero()[0]) - 1
+    item = tokens // length if tokens % length == 0 else 1
+    return 1 + tokens // item // 2 * item
 
-    Raises ValueError where nothing is carried there.
+
+@torch.no_grad()
+def carried(model: GPT, given: Tensor, cut: int, whole: int) -> list[State]:
+    """The states after the first ``cut`` of the tokens (B, T) that are given, in a sequence of ``whole`` tokens.
+
+    Raises ValueError where a prompt is not read from left to right.
     """
-    if model.mask == "encoder" or batch.inside:
-        why = "answers are said inside the prompt" if batch.inside else "with mask=encoder every token starts anew"
-        raise ValueError(f"there is no state before ANSWER to squeeze: {why}")
-    read = torch.cat([batch.prompt, scratch], 1)
-    prefix = batch.given if model.mask == "prefix" else 0
-    places = _places(model, batch, scratch.shape[1])[: read.shape[1]]
-    _, states = model(read, model.empty(len(read)), prefix, at=slice(-1, None), places=places)
-    return states
-
-
-@torch.no_grad()
-def say(model: GPT, batch: Batch, states: list[State]) -> Tensor:
-    """(B, A): what is answered from these states once ANSWER is read, the likeliest token each time."""
-    seen, said = states[0].seen, []
-    places = _places(model, batch, seen - batch.given)
-    token = batch.prompt.new_full((len(batch.prompt), 1), batch.mark)
-    for place in places[seen:-1].split(1):
-        signals.check()
-        logits, states = model(token, states, at=slice(-1, None), places=place)
-        token = logits.argmax(-1)
-        said.append(token)
-    return torch.cat(said, 1)
-
-
-def _places(model: GPT, batch: Batch, scratch: int) -> Tensor:
-    """Where the tokens of the whole sequence stand, as they do when it is written in one go."""
-    return model.position.places(batch.given + batch.count(scratch))
+    if model.mask != "causal":
+        raise ValueError(f"with mask={model.mask} no state is carried over the middle of a prompt")
+    places = model.position.places(whole)[:cut]
+    return model(given[:, :cut], model.empty(len(given)), at=slice(-1, None), places=places)[1]
 
 
 def _each(change: Callable[..., Tensor], layer: State, *more: State) -> State:

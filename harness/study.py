@@ -18,6 +18,10 @@ from harness.settings import Experiment
 
 SIZES = ("smoke", "small", "full")
 COMMON = "common"  # words of every arm
+WORDS = {  # of every arm of a size, before a study's own: a smoke shows that all is there and decides nothing
+    "smoke": "seed=0 train.updates=2 train.warmup=1 train.batch=4 train.validate_every=2 train.validate_examples=8 "
+    "evaluate.examples=8"
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Study:
     def lines(self, size: str, words: Sequence[str] = ()) -> dict[str, list[list[str]]]:
         """arm -> the sweeps that are run; an arm that the size leaves out (``arm: null``) has none."""
         more = self.size(size)
-        behind = [more.get(COMMON, "")]
+        behind = [WORDS.get(size, ""), more.get(COMMON, "")]
         return {
             arm: [_merged([self.common, line, *behind, more.get(arm, "")], words) for line in lines]
             for arm, lines in self.arms.items()

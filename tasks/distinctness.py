@@ -132,7 +132,7 @@ class Distinctness(Decision):
 
     def state_bits(self, length: int) -> float:
         """Unless all is lost, as many different values were seen as items."""
-        return max(log2(comb(self.values, seen) + (seen > 1)) for seen in range(1, length))
+        return log2(comb(self.values, length // 2) + (length // 2 > 1))
 
     @classmethod
     def tiny(cls) -> tuple["Distinctness", int]:

@@ -136,8 +136,8 @@ class Match2(Decision):
         return 3 ** ((count - single) // 2) * 2**single + 1 if count <= COUNTED else None
 
     def state_bits(self, length: int) -> float | None:
-        """Before the last item length - 1 were seen; only what has a partner of its own can repeat and be no match."""
-        count, seen = self.modulus**self.dim, length - 1
+        """Half of the items were seen; only what has a partner other than itself can repeat and be no match."""
+        count, seen = self.modulus**self.dim, length // 2
         if count > COUNTED:
             return None
         single = 2**self.dim if self.modulus % 2 == 0 else 1

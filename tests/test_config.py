@@ -92,6 +92,7 @@ OTHER |= {
     "position.train": False,
     "train.dense": True,
     "evaluate.steps": [2],
+    "evaluate.state_bits": [4],
     "task.norm": "linf",
     "task.tokens": "coordinate",
 }

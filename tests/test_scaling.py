@@ -97,6 +97,13 @@ def test_a_run_that_failed_at_a_known_length_counts_there_alone():
     assert (found.drop((32, 1)) == 8).all()
 
 
+def test_a_run_that_failed_says_nothing_of_other_sizes():
+    data = rows(lambda n, r, s: r >= 8, column="state_bits")
+    data = data[~data["run"].isin(["w16-1", "w32-1", "w64-1"])]
+    found = brackets(failed(data, ["w8-1"]), "state bits")
+    assert (found.loc[found["seed"] == 1, ["low", "high"]] == [8, math.inf]).all(axis=None)
+
+
 @pytest.mark.parametrize("column", ["model.width", "state_bits"])
 def test_a_seed_of_failures_alone_is_never_dropped(column):
     word = {"model.width": "width", "state_bits": "state bits"}[column]
@@ -116,6 +123,8 @@ def test_does_asks_of_the_median_run_and_can_of_the_best():
     two = pd.concat([poor, poor.assign(run="b" + poor["run"]), good.assign(run="c" + good["run"])])
     assert (brackets(two, "width")["high"] == 32).all()
     assert (brackets(two, "width", "can")["high"] == 8).all()
+    even = pd.concat([poor, good.assign(run="c" + good["run"])])
+    assert (brackets(even, "width")["high"] == 8).all()  # half of them is enough
 
 
 def test_squeezed_states_count_among_state_bits_alone():
@@ -202,7 +211,7 @@ def test_estimates_are_the_maximum_of_their_likelihood():
     start = np.append(np.bincount(place, (low + high) / 2) / 5, math.log(0.3))
     options = {"xatol": 1e-7, "fatol": 1e-10, "maxiter": 20000, "maxfev": 20000}
     theirs = optimize.minimize(loss, start, method="Nelder-Mead", options=options)
-    assert estimated(held)["estimate"].to_numpy() == pytest.approx(theirs.x[:-1], abs=2e-3)
+    assert estimated(held)["estimate"].to_numpy() == pytest.approx(theirs.x[:-1], abs=2e-4)
 
 
 @pytest.mark.parametrize("censored", [False, True])
@@ -215,6 +224,17 @@ def test_an_estimate_lies_among_the_brackets_of_its_seeds(censored):
         agree = found["hidden"] > 0
         width = (found["high"] - found["low"])[agree]
         assert found.loc[agree, "hidden"].to_numpy() == pytest.approx(width.to_numpy() / math.sqrt(12))
+
+
+def test_a_length_is_censored_only_if_all_its_seeds_are_on_one_side():
+    ends = [(0, 4), (4, 8), (8, 16), (0, 4), (0, 4), (0, math.inf), (4, 8), (16, math.inf), (16, math.inf)]
+    held = pd.DataFrame(ends, columns=["low", "high"]).assign(length=[8] * 3 + [16] * 3 + [32] * 3)
+    found = estimated(held)
+    assert list(found["censored"]) == ["", "left", ""]
+    assert 4 < math.exp(found.loc[8, "estimate"]) < 8
+    assert found.loc[16, "estimate"] == math.log(4)
+    right = estimated(held.assign(low=held["low"] * (held["length"] < 32) + 16.0, high=math.inf))
+    assert list(right["censored"]) == ["right"] * 3
 
 
 def test_a_seed_that_never_solves_raises_the_estimate():
@@ -234,9 +254,9 @@ def test_a_resource_in_other_units_moves_the_estimates_alone():
 
 def test_no_steps_at_all_is_at_most_the_least_number_of_steps():
     found = required(rows(lambda n, r, s: r >= n // 16, values=(0, 2, 4, 8, 16), column="steps"), "steps")
-    assert list(found["least"][:2]) == [0, 2]
-    assert list(found["censored"][:3]) == ["left", "left", ""]
-    assert list(found["estimate"][:2]) == [math.log(2)] * 2
+    assert list(found["least"][:4]) == [0, 2, 2, 4]
+    assert list(found["censored"][:4]) == ["left", "left", "left", ""]  # (0, 2] has no lower end on a log scale
+    assert list(found["estimate"][:3]) == [math.log(2)] * 3
 
 
 def test_critical_is_required_seen_from_the_lengths():
@@ -256,7 +276,8 @@ def test_critical_at_the_edges_of_its_grid():
     assert list(found["censored"]) == ["left", "", "right", "right", "right"]
     assert list(found["largest"]) == [0, 64, 512, 512, 512]
     assert found["estimate"].to_numpy() == pytest.approx(np.log([8, math.sqrt(64 * 128), 512, 512, 512]))
-    assert list(found["solved"]) == [3] * 5 or found.loc[4, "low"] == -math.inf
+    assert found.loc[4, "low"] == -math.inf
+    assert found.loc[16, "high"] == math.inf
 
 
 # laws
@@ -336,9 +357,10 @@ def test_what_the_grid_hides_is_the_least_that_residuals_show():
     x = np.log([8, 16, 32, 64, 128])
     half = stats.t.ppf(0.975, 3) * math.log(2) / math.sqrt(12) / math.sqrt(((x - x.mean()) ** 2).sum())
     assert (found.low, found.high) == pytest.approx((1 - half, 1 + half), abs=1e-6)
+    doublings = fit(points(range(1, 7), 1.0, hidden=0.1), "exponential")
+    assert doublings.high == pytest.approx(stats.t.ppf(0.975, 4) * 0.1 / math.log(2) / math.sqrt(17.5), rel=1e-6)
     exact = fit(points(LENGTHS, np.log(LENGTHS)).drop(columns="hidden"))
     assert (exact.low, exact.high) == pytest.approx((1, 1), abs=1e-6)
-    assert fit(noisy().assign(hidden=0.01)) == pytest.approx(fit(noisy())) or fit(noisy().assign(hidden=0.01)).low < 1
 
 
 def test_a_grid_finer_than_the_residuals_adds_nothing():
@@ -466,7 +488,7 @@ def test_intervals_of_95_percent_hold_the_slope_in_95_of_100_studies(spread, cen
 
 
 def test_they_do_where_the_resource_does_not_grow():
-    held, _ = coverage(as_it_is, 1000, slope=0.0, spread=0.15, factor=2.0, seeds=5)
+    held, _ = coverage(as_it_is, 500, slope=0.0, spread=0.15, factor=2.0, seeds=5)
     assert 0.92 < held < 0.98
 
 
@@ -475,6 +497,6 @@ def test_they_do_where_the_resource_does_not_grow():
     [(without_failures, {"spread": 0.15, "censored": True}), (over_seeds, {"spread": 0.3, "noise": 0.2, "seeds": 5})],
 )
 def test_a_method_that_covers_too_little_is_caught(broken, settings):
-    held, _ = coverage(broken, 300, **settings)
+    held, _ = coverage(broken, 200, **settings)
     assert held < 0.92
-    assert 0.92 < coverage(as_it_is, 300, **settings)[0] < 0.98
+    assert 0.92 < coverage(as_it_is, 200, **settings)[0] < 0.98

@@ -203,6 +203,14 @@ def test_spearman_is_the_correlation_of_ranks(n):
         assert found.p == pytest.approx(theirs.pvalue)
 
 
+def test_its_interval_is_that_of_bonett_and_wright():
+    x, y = np.random.default_rng(RNG).normal(size=(2, 15))
+    found = spearman(x, x + y)
+    half = stats.norm.ppf(0.975) * math.sqrt((1 + found.value**2 / 2) / 12)
+    z = math.atanh(found.value)
+    assert (found.low, found.high) == pytest.approx((math.tanh(z - half), math.tanh(z + half)))
+
+
 @pytest.mark.parametrize("n", [4, 5, 6])
 def test_its_p_is_exact_for_few_pairs(n):
     y = np.random.default_rng([*RNG, n]).permutation(n)

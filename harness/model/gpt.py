@@ -147,16 +147,19 @@ class GPT(nn.Module):
         forced: Mapping[int, int] = MappingProxyType({}),
         until: int | None = None,
         after: int = 0,
+        state: list[State] | None = None,
     ) -> Tensor:
         """(B, T) -> (B, count), the likeliest token each time; at offsets in ``forced`` that token is put in its mouth.
 
         The model reads only when it has to speak: everything that came since it last did, each token once. With
         ``until``, nothing is put in the mouth of a row that has said this token itself, and it ends, with fewer than
         ``count`` tokens, once every row has said ``after`` more. Tokens stand where those of a sequence of all that is
-        given and ``count`` more do.
+        given and ``count`` more do. With a ``state`` the tokens that it has seen, the first, are not read again.
         """
         most = given.shape[1] + count
-        tokens, state = given, None if self.mask == "encoder" else self.empty(len(given), most)
+        if state is None and self.mask != "encoder":
+            state = self.empty(len(given), most)
+        tokens = given
         places = self.position.places(most)
         for offset in range(count):
             signals.check()

@@ -1,8 +1,8 @@
 """Conjectures as data, and the verdicts that rows give them.
 
-A claim is one positive sentence, one statistic, and two inequalities with a gap between them. Each has to hold with 95 %
-confidence, adjusted by Holm's procedure where the statistic has several cells. Neither is *undecided*, with the reason.
-The verdict is always about the sentence.
+A claim is one positive sentence, one statistic, and two inequalities with a gap between them. Each has to hold with
+95 % confidence, adjusted by Holm's procedure where the statistic has several cells. Neither is *undecided*, with the
+reason. The verdict is always about the sentence.
 """
 
 import math
@@ -134,7 +134,8 @@ def judge(claim: Claim, evidence: Evidence | None) -> Verdict:
         return _silent(claim, "undecided", f"not run{needs}: python -m harness study={claim.study}")
     cells = tuple(measure(evidence, claim.statistic))
     runs = tuple(dict.fromkeys(run for cell in cells for run in cell.runs))
-    rows = evidence.rows[evidence.rows["run"].isin(runs)] if runs else evidence.rows.iloc[:0]
+    every = evidence.chosen()
+    rows = every[every["run"].isin(runs)]
     word, reason, cell = _decided(claim, cells)
     failed = [control for control in claim.controls if not _holds(control, evidence)]
     shows = any(control.witness and control not in failed for control in claim.controls)
@@ -152,9 +153,9 @@ def judge(claim: Claim, evidence: Evidence | None) -> Verdict:
 def beyond_bound(rows: pd.DataFrame) -> tuple[str, ...]:
     """Runs that solve boundary twins with less state than any recurrence that reads once could: the test leaks.
 
-    A model that may err needs less than one that never does. As for INDEX, of which a decider with error e needs a share
-    1 - H(e), H the binary entropy; e is the upper end of the interval of the run's error. What carries no state from
-    token to token (mask=encoder) is no such recurrence.
+    A model that may err needs less than one that never does. As for INDEX, of which a decider with error e needs a
+    share 1 - H(e), H the binary entropy; e is the upper end of the interval of the run's error. What carries no state
+    from token to token (mask=encoder) is no such recurrence.
     """
     needed = {"least_state_bits", "state_bits", "accuracy_low"}
     if rows.empty or not needed <= set(rows.columns):
@@ -225,7 +226,9 @@ def _holds(control: Control, evidence: Evidence) -> bool:
 
 def _ladder(rows: pd.DataFrame, witness: bool) -> str:
     """The step of THEORY d.5 that these runs reached."""
-    scores = rows[rows["accuracy"].notna() & (rows["split"] == "boundary") & rows["in_range"].fillna(False).astype(bool)]
+    scores = rows[
+        rows["accuracy"].notna() & (rows["split"] == "boundary") & rows["in_range"].eq(True)
+    ]
     if scores.empty:
         return ""
     longest = scores[scores["length"] == scores.groupby("run")["length"].transform("max")]

@@ -11,6 +11,7 @@ from harness.report.select import NOT_TRAINING, complete, select, word
 Items = Callable[[pd.Series], np.ndarray | None]  # a row -> which of its test items are right, None if not kept
 ONE_ROW = ("run", "split", "length", "steps", "stop", "bits_per_number")
 RATE = "train.learning_rate"
+REACH = "attention.k"  # keys that a token reaches, where a map fixes them
 BEYOND_A_CELL = (RATE, "seed")  # what differs between runs that are one cell of a study
 
 
@@ -39,7 +40,10 @@ class Evidence:
             if str(error).startswith("column "):
                 raise
             return complete(rows.iloc[:0])
-        return rows.drop_duplicates([column for column in ONE_ROW if column in rows])
+        rows = rows.drop_duplicates([column for column in ONE_ROW if column in rows])
+        if REACH in rows:
+            rows = rows.assign(keys_reached=(rows["length"] + rows["scratch_tokens"]) * rows[REACH])
+        return rows
 
     def table(self, name: str, where: Sequence[str] = ()) -> pd.DataFrame:
         """The rows of a table under these conditions, ``column=a,b``; empty if there is no such table."""
@@ -71,7 +75,9 @@ def tuned(rows: pd.DataFrame) -> Tuned:
     runs = rows.drop_duplicates("run").set_index("run")
     validation = rows[rows["split"] == "validation"].groupby("run")["accuracy"].min()
     settings = [c for c in rows.columns if "." in c and c not in BEYOND_A_CELL and c.split(".")[0] not in NOT_TRAINING]
-    cells = runs[["task", "attention", *settings, *(["mask"] if "mask" in runs else [])]].map(word).agg("|".join, axis=1)
+    cells = (
+        runs[["task", "attention", *settings, *(["mask"] if "mask" in runs else [])]].map(word).agg("|".join, axis=1)
+    )
     table = pd.DataFrame({"cell": cells, "rate": runs[RATE], "validation": validation.reindex(runs.index).fillna(0.0)})
     means = table.groupby(["cell", "rate"])["validation"].mean()
     best = means.groupby("cell").idxmax().map(lambda pair: pair[1])

@@ -34,13 +34,14 @@ def tried(rows: pd.DataFrame, column: str, asks: str) -> Tried:
         raise ValueError(f"brackets are of one split, given are {', '.join(splits)}: choose split={splits[0]}")
     if column != SQUEEZED and "bits_per_number" in rows:
         rows = rows[rows["bits_per_number"].isna()]
-    table = rows[["length", "seed", "recipe"]].assign(value=rows[column].astype(float), solves=solved(rows))
+    numbers = {"length": rows["length"].astype(float), "value": rows[column].astype(float), "solves": solved(rows)}
+    table = rows[["seed", "recipe"]].assign(**numbers)
     scores = table[rows["accuracy"].notna() & table["value"].notna() & table["length"].notna()]
     parts = [scores, *(_placed(row, scores) for row in table[rows["accuracy"].isna()].itertuples())]
     every = pd.concat([part for part in parts if len(part)] or [scores])
     share = every.groupby(["length", "seed", "value"])["solves"].mean()
     lost = sorted(set(table.loc[rows["accuracy"].isna(), "seed"].dropna()) - set(every["seed"]))
-    return Tried((share >= ASKS[asks]).rename("solves").reset_index(), lost)
+    return Tried((share >= ASKS[asks]).reset_index(), lost)
 
 
 def held(runs: Tried, by: str, along: str, bottom: float) -> pd.DataFrame:
@@ -51,10 +52,10 @@ def held(runs: Tried, by: str, along: str, bottom: float) -> pd.DataFrame:
     cells, key = runs.cells, [by, "seed"]
     high = cells[cells["solves"]].groupby(key)[along].min()
     every = cells[key].drop_duplicates().sort_values(key).set_index(key).index
-    ends = pd.DataFrame({"high": high.reindex(every, fill_value=math.inf).astype(float)})
+    ends = pd.DataFrame({"high": high.astype(float).reindex(every, fill_value=math.inf)})
     below = cells[~cells["solves"]].join(ends, on=key)
     low = below[below[along] < below["high"]].groupby(key)[along].max()
-    ends.insert(0, "low", low.reindex(every, fill_value=bottom).astype(float))
+    ends.insert(0, "low", low.astype(float).reindex(every, fill_value=bottom))
     nowhere = pd.DataFrame([(at, seed, bottom, math.inf) for at in cells[by].unique() for seed in runs.lost])
     found = ends.reset_index()
     if nowhere.empty:

@@ -40,17 +40,27 @@ def markdown(verdicts: Sequence[Verdict]) -> str:
 def explained(verdict: Verdict, rows: str, pictures: Sequence[str]) -> str:
     """One verdict: what would decide it, its cells, the table of its rows, its figures, the runs that decided it."""
     claim = verdict.claim
-    lines = [f"{claim.name}: {claim.sentence}", f"source: {claim.source}", f"verdict: {verdict.word}, {_because(verdict)}"]
+    lines = [
+        f"{claim.name}: {claim.sentence}",
+        f"source: {claim.source}",
+        f"verdict: {verdict.word}, {_because(verdict)}",
+    ]
     lines += [f"ladder: {verdict.ladder}"] if verdict.ladder else []
     if not claim.missing:
         kind, settings = next(iter(claim.statistic.items()))
         told = ", ".join(f"{key} {_word(value)}" for key, value in settings.items())
         lines.append(f"statistic: {kind} ({told})")
-        lines.append(f"supported if {claim.supported_if}, refuted if {claim.refuted_if}, over {claim.over} of its cells")
+        lines.append(
+            f"supported if {claim.supported_if}, refuted if {claim.refuted_if}, over {claim.over} of its cells"
+        )
     for control in claim.controls:
         guards = " and ".join(control.guards)
         lines.append(f"control: {control.name}, {control.holds_if}; else {guards} cannot be said: {control.otherwise}")
-    for label, text in (("note", claim.note), ("corrected", claim.corrected), ("what would change our mind", claim.mind)):
+    for label, text in (
+        ("note", claim.note),
+        ("corrected", claim.corrected),
+        ("what would change our mind", claim.mind),
+    ):
         lines += [f"{label}: {text}"] if text else []
     if verdict.cells:
         cells = [["cell", "value [95 %]", "over", "runs", "cannot decide because"]]

@@ -146,7 +146,8 @@ def estimated(ends: pd.DataFrame, by: str = "length") -> pd.DataFrame:
     estimate = np.where(right, least(told[0], start), most(told[1], start))
     inside = ~(left | right)
     if inside.any():
-        estimate[inside] = _centres(low[inside[place]], high[inside[place]], place[inside[place]])
+        some = inside[place] & (np.isfinite(low) | np.isfinite(high))
+        estimate[inside] = _centres(low[some], high[some], place[some])
     agree = inside & (hull[0] == inner[0]) & (hull[1] == inner[1])
     width = np.subtract(hull[1], hull[0], out=np.zeros(len(index)), where=agree)
     points = {"estimate": estimate, "low": hull[0], "high": hull[1], "hidden": width / math.sqrt(12)}
@@ -241,7 +242,7 @@ def _with_share(
     """The points, and before them the first value that at least half of the seeds that tried it solve."""
     share = cells.groupby([by, along])["solves"].mean().reset_index()
     found = share[share["solves"] >= 1 / 2].groupby(by)[along].agg(first)
-    points.insert(0, name, found.reindex(points.index, fill_value=none).astype(float))
+    points.insert(0, name, found.astype(float).reindex(points.index, fill_value=none))
     return points
 
 
@@ -251,8 +252,7 @@ def _centres(low: Floats, high: Floats, place: Sides) -> Floats:
     design = np.eye(place.max() + 1)[place]
     closed = np.isfinite(low) & np.isfinite(high)
     unit = np.median((high - low)[closed]) if closed.any() else 1.0
-    about = np.where(closed, (low + high) / 2, np.where(np.isfinite(low), low, high))
-    about = np.where(np.isfinite(about), about, np.nanmean(np.where(np.isfinite(about), about, np.nan)))
+    about = (np.where(np.isfinite(low), low, high) + np.where(np.isfinite(high), high, low)) / 2
     start = np.bincount(place, about / unit) / np.bincount(place)
     return likeliest(low / unit, high / unit, design, PULL, np.append(start, 1.0)).line * unit
 
@@ -272,7 +272,8 @@ def _reason(sides: Sides) -> str:
 
 def _sides(points: pd.DataFrame) -> Sides:
     """(m,) on which side of its limit a point lies: 0 for one that is no limit."""
-    return points["censored"].map({"left": -1, "": 0, "right": 1}).to_numpy(dtype=int)
+    censored = points["censored"].to_numpy(dtype=str)
+    return (censored == "right").astype(int) - (censored == "left")
 
 
 def _hidden(points: pd.DataFrame) -> Floats:

@@ -37,7 +37,7 @@ NOTHING = Estimate(math.nan, math.nan, math.nan, math.nan, 0, "")
 
 
 def measure(evidence: Evidence, statistic: Mapping[str, Mapping[str, Any]]) -> list[Cell]:
-    """The cells of a claim's statistic, ``{kind: settings}``. Raises ValueError for a kind or setting that is unknown."""
+    """The cells of a claim's statistic, ``{kind: settings}``. Raises ValueError for an unknown kind or setting."""
     kind, settings = check(statistic)
     return list(KINDS[kind](evidence, **settings))
 
@@ -64,12 +64,19 @@ def exponent(
     law: str = "power",
     split: str = "boundary",
     against: str = "length",
+    inverse: bool = False,
 ) -> Iterator[Cell]:
-    """The slope b of a fitted law of r*(n), for a resource r (THEORY d.2); ``law=exponential`` in doublings per unit."""
+    """The slope b of a fitted law of r*(n), for a resource r; ``law=exponential`` in doublings per unit.
+
+    ``against`` names another column in the place of n (task.dim). ``inverse`` is n*(r), the slope in units of r.
+    """
     rows = _scores(evidence, where, split, squeezed=resource == "state bits")
     for label, part, notes in _cells(rows, each):
-        points = scaling.required(part.assign(length=part[against]), resource)
-        found = scaling.fit(points, law)
+        if part.empty:
+            yield Cell(label, NOTHING, (), notes)
+            continue
+        of = scaling.critical if inverse else scaling.required
+        found = scaling.fit(of(part.assign(length=part[against]), resource), law)
         reasons = [*notes, *([found.reason] if found.reason else [])]
         estimate = Estimate(found.slope, found.low, found.high, math.nan, found.lengths, "lengths")
         yield Cell(label, estimate, _runs(part), tuple(reasons))
@@ -84,7 +91,7 @@ def accuracy(
     measure: str = "accuracy",
     reference: float = 0.0,
 ) -> Iterator[Cell]:
-    """The mean over seeds of an accuracy, less ``reference``; at one length, or the mean over ``trained`` or ``all``."""
+    """The mean over seeds of an accuracy, less ``reference``; at a length, or the mean over ``trained`` or ``all``."""
     rows = _at(_scores(evidence, where, split), length)
     for label, part, notes in _cells(rows, each):
         means = part.groupby("run")[measure].mean()
@@ -113,8 +120,12 @@ def gap(
     split: str = "boundary",
     length: int | str = "longest",
     measure: str = "accuracy",
+    absolute: bool = False,
 ) -> Iterator[Cell]:
-    """Accuracy of ``left`` less that of ``right``: paired on the items that runs of one seed share, over the seeds."""
+    """Accuracy of ``left`` less that of ``right``: paired on the items that runs of one seed share, over the seeds.
+
+    ``absolute``: how far apart they are, whichever is the better.
+    """
     sides = [_at(_scores(evidence, [*where, *side], split), length) for side in (left, right)]
     if any(side.empty for side in sides):
         yield Cell("", NOTHING, (), ("not run",))
@@ -126,11 +137,17 @@ def gap(
             continue
         other, further = others[label]
         estimate = _gap(evidence, part, other, measure)
+        estimate = _distance(estimate) if absolute else estimate
         yield Cell(label, estimate, (*_runs(part), *_runs(other)), tuple(dict.fromkeys([*notes, *further])))
 
 
 def shift(
-    evidence: Evidence, left: Sequence[str], right: Sequence[str], where: Sequence[str] = (), each: Sequence[str] = ()
+    evidence: Evidence,
+    left: Sequence[str],
+    right: Sequence[str],
+    where: Sequence[str] = (),
+    each: Sequence[str] = (),
+    absolute: bool = False,
 ) -> Iterator[Cell]:
     """By how many steps of the grid of lengths n* of ``left`` lies above that of ``right``, over the seeds they share.
 
@@ -151,7 +168,8 @@ def shift(
         low, high = t_interval(steps)
         if len(set(steps)) == 1 and len(steps) > 1:  # seeds that agree are one grid step apart at most
             low, high = steps.iloc[0] - 0.5, steps.iloc[0] + 0.5
-        estimate = Estimate(steps.mean(), low, high, math.nan, len(steps), "seeds")
+        estimate = Estimate(float(steps.mean()), low, high, math.nan, len(steps), "seeds")
+        estimate = _distance(estimate) if absolute else estimate
         yield Cell(label, estimate, (*_runs(part), *_runs(other)), tuple(dict.fromkeys(reasons)))
 
 
@@ -181,15 +199,16 @@ def exact(
     where: Sequence[str] = (),
     each: Sequence[str] = (),
     over: str = "max",
+    per: str | None = None,
 ) -> Iterator[Cell]:
-    """The ``max``, ``min`` or ``median`` of a column of a table that was measured without training."""
+    """The ``max``, ``min`` or ``median`` of a table's column, divided by a column ``per`` if one is named."""
     rows = evidence.table(table, where)
     if rows.empty:
         yield Cell("", NOTHING, (), ("not run",))
         return
-    known([column, *each], rows.columns)
+    known([column, *each, *([per] if per else [])], rows.columns)
     for label, part in _split(rows, each):
-        value = float(part[column].agg(over))
+        value = float((part[column] / part[per] if per else part[column]).agg(over))
         yield Cell(label, Estimate(value, value, value, math.nan, len(part), EXACT))
 
 
@@ -223,7 +242,7 @@ KINDS: Mapping[str, Callable[..., Iterator[Cell]]] = {
 
 
 def _scores(evidence: Evidence, where: Sequence[str], split: str, squeezed: bool = False) -> pd.DataFrame:
-    """Tuned rows of a split, runs without scores among them; the trained number of steps, unless squeezed are wanted."""
+    """Tuned rows of a split at the trained number of steps, runs without scores among them, squeezed ones if wanted."""
     rows = evidence.chosen(where)
     if rows.empty:
         return rows
@@ -265,13 +284,13 @@ def _split(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.Da
 
 
 def _at(rows: pd.DataFrame, length: int | str) -> pd.DataFrame:
-    """The rows at a length: a number, ``longest`` or ``shortest`` trained, or at all that were ``trained``, or ``all``."""
+    """The rows at a length: a number, ``longest`` or ``shortest`` trained; all ``trained`` ones, or ``all``."""
     if rows.empty or length == "all":
         return rows
     unscored = rows["accuracy"].isna()
     if isinstance(length, int):
         return rows[unscored | (rows["length"] == length)]
-    within = rows[rows["in_range"].fillna(False).astype(bool)]
+    within = rows[rows["in_range"].eq(True)]
     if length == "trained":
         return rows[unscored | rows.index.isin(within.index)]
     if length not in ("longest", "shortest"):
@@ -294,6 +313,13 @@ def _mean(values: pd.Series, rows: pd.DataFrame) -> Estimate:
     return Estimate(float(values.mean()), low, high, math.nan, len(values), "seeds")
 
 
+def _distance(estimate: Estimate) -> Estimate:
+    """Of the absolute value: 0 is its least where the interval holds 0."""
+    ends = sorted((abs(estimate.low), abs(estimate.high)))
+    low = 0.0 if estimate.low <= 0 <= estimate.high else ends[0]
+    return Estimate(abs(estimate.value), low, ends[1], math.nan, estimate.n, estimate.unit)
+
+
 def _gap(evidence: Evidence, left: pd.DataFrame, right: pd.DataFrame, measure: str) -> Estimate:
     scored = [side[side["accuracy"].notna()] for side in (left, right)]
     keys = ["seed", "length"]
@@ -301,19 +327,26 @@ def _gap(evidence: Evidence, left: pd.DataFrame, right: pd.DataFrame, measure: s
     if pairs.empty:
         means = [side.groupby("seed")[measure].mean() for side in scored]
         return difference(*means) if all(len(side) > 1 for side in means) else NOTHING
-    items = []
-    if measure == "accuracy":
-        by_run = [side.set_index(["run", *keys]) for side in scored]
-        for pair in pairs.itertuples():
-            rows = [side.loc[(run, pair.seed, pair.length)] for side, run in zip(by_run, (pair.run, pair.run_other), strict=True)]
-            found = [None if isinstance(row, pd.DataFrame) else evidence.items(row) for row in rows]
-            items.append((pair.seed, found))
-    if items and all(part is not None and len(part) == len(found[0]) for _, found in items for part in found):
-        joined = [[np.concatenate([f[side] for s, f in items if s == seed]) for seed in dict.fromkeys(s for s, _ in items)] for side in (0, 1)]
-        return paired(*joined)
+    kept = _shared(evidence, scored, pairs) if measure == "accuracy" else []
+    if kept:
+        return paired(*zip(*kept, strict=True))
     steps = (pairs[measure] - pairs[f"{measure}_other"]).groupby(pairs["seed"]).mean()
     low, high = t_interval(steps)
     return Estimate(float(steps.mean()), low, high, math.nan, len(steps), "seeds")
+
+
+def _shared(evidence: Evidence, sides: Sequence[pd.DataFrame], pairs: pd.DataFrame) -> list[list[np.ndarray]]:
+    """seed by seed the items of both sides, one length after the other; none unless every row has kept its own."""
+    of_seed: dict[int, list[list[np.ndarray]]] = {}
+    for pair in pairs.itertuples():
+        found = []
+        for side, run in zip(sides, (pair.run, pair.run_other), strict=True):
+            (row,) = (row for _, row in side[(side["run"] == run) & (side["length"] == pair.length)].iterrows())
+            found.append(evidence.items(row))
+        if any(items is None for items in found) or len(found[0]) != len(found[1]):
+            return []
+        of_seed.setdefault(pair.seed, []).append(found)
+    return [[np.concatenate(parts) for parts in zip(*found, strict=True)] for found in of_seed.values()]
 
 
 def _places(rows: pd.DataFrame, grid: list[int]) -> pd.Series:

@@ -184,7 +184,7 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> Estimate:
 
     >>> found = spearman([1, 2, 3, 4, 5], [2, 1, 4, 3, 5])
     >>> [round(number, 3) for number in (found.value, found.low, found.high, found.p)]
-    [0.8, -0.279, 0.986, 0.133]
+    [0.8, -0.457, 0.991, 0.133]
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.shape != y.shape:

@@ -1,13 +1,19 @@
 """Train and evaluate what is missing, then say what was seen and what theory says."""
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import signals
 from harness.nearest import refusing
 from harness.verbs.rows import add_results
+
+if TYPE_CHECKING:
+    from harness.study import Study  # hydra
 
 ILL = {"FAILED": "failed", "OOM": "ran out of memory", "CORRUPT": "cannot be read"}  # how a run ended that is no result
 
@@ -44,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if all(ended.values()) else 1
 
 
-def _study(study: "Study", size: str, words: list[str], arguments: argparse.Namespace) -> int:
+def _study(study: Study, size: str, words: list[str], arguments: argparse.Namespace) -> int:
     """Do what is missing of a study, draw it, judge its claims."""
     from harness import config
 
@@ -66,7 +72,8 @@ def _study(study: "Study", size: str, words: list[str], arguments: argparse.Name
             for kind in ("png", "svg"):
                 store.write(arguments.results / "figures" / f"{name}.{kind}", figures.render(figure, kind))
             print(arguments.results / "figures" / f"{name}.png")
-        print("\n" + ledger.table([one for one in judge.verdicts([arguments.results]) if one.claim.study == study.name]))
+        judged = [one for one in judge.verdicts([arguments.results]) if one.claim.study == study.name]
+        print("\n" + ledger.table(judged))
     return 0 if all(ended.values()) else 1
 
 

@@ -189,10 +189,10 @@ class Cube(Ball):
         return 3**2 ** (self.dim - 1) + 1 if alpha == self.dim <= 10 else None
 
     def classes_within(self, alpha: int, length: int) -> int | None:
-        """Before the last vector length - 1 were seen, of as many antipodal pairs at most."""
+        """As many vectors were seen, of as many antipodal pairs at most."""
         if self.classes(alpha) is None:
             return None
-        pairs, seen = 2 ** (self.dim - 1), length - 1
+        pairs, seen = 2 ** (self.dim - 1), length // 2
         alive = sum(comb(pairs, count) * 2**count for count in range(1, min(pairs, seen) + 1))
         return alive + (seen > 1)
 

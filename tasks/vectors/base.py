@@ -65,7 +65,7 @@ class Norm(ABC):
         return None
 
     def classes_within(self, alpha: int, length: int) -> int | None:
-        """The same at the worst cut of sequences of one length."""
+        """The same in the middle of sequences of one length, after half of the vectors, rounded down."""
         return self.classes(alpha)
 
     def natural(self, rng: np.random.Generator, size: int, length: int) -> Ints:

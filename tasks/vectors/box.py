@@ -81,9 +81,9 @@ class Box(Norm):
         return starts * (starts + 1) // 2 + 1 if self.dim == 1 else None
 
     def classes_within(self, alpha: int, length: int) -> int | None:
-        """Two vectors span any interval that can still be allowed; one is all that can be seen of two."""
+        """Two vectors span any interval that can still be allowed; of two or three, one is seen."""
         classes = self.classes(alpha)
-        if classes is None or length > 2:
+        if classes is None or length > 3:
             return None if classes is None else classes - (self.values >= 2 * alpha)  # at a cut something was seen
         return len({(max(0, x - alpha + 1), min(self.values, x + alpha)) for x in range(self.values)}) ** self.dim
 
