@@ -9,7 +9,6 @@ it has keys and no ranks. Of third order there is a marginal, which is measured 
 Beside each measure stands that of uniform weights under the same mask: a causal mask alone has rank T.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -19,7 +18,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import softmax
 from torch import Tensor
 from tqdm import tqdm
 
@@ -29,12 +27,11 @@ from harness.draw import Source
 from harness.experiment import trained
 from harness.identity import versions
 from harness.model import GPT
-from harness.report.inside import EPSILON, RANKS, Picture
-from harness.seeding import rng
+from harness.report.inside import RANKS, Picture
 from harness.sequence import Batch
 from harness.settings import Experiment
+from harness.theory.matrices import effective_rank, epsilon_rank, in_unit_rows, keys, rank
 
-ZERO = 1e-9  # singular values below this share of the largest are rounding
 MOST = 10_000  # items
 LEGIBLE = 70  # tokens of a matrix that can be read as a picture
 
@@ -164,61 +161,3 @@ def _uniform(matrix: str, tokens: int, prefix: int, said: tuple[int, ...]) -> di
 def _visible(tokens: int, prefix: int) -> np.ndarray:
     """(T,): how many keys the mask lets each query see."""
     return np.maximum(np.arange(1, tokens + 1), prefix)
-
-
-def in_unit_rows(matrices: np.ndarray) -> np.ndarray:
-    """(..., T, T) -> the same, as they are if every row sums to 1, else divided by the L1 norm of their largest row."""
-    sums = np.abs(matrices.sum(-1) - 1).max(-1) < 1e-3  # linear attention keeps 0/0 away with a small number
-    norms = np.abs(matrices).sum(-1).max(-1)
-    return matrices / np.where(sums | (norms == 0), 1, norms)[..., None, None]
-
-
-def epsilon_rank(matrices: np.ndarray, epsilon: float = EPSILON) -> np.ndarray:
-    """(..., R, C) -> (...): the smallest r at which the truncated SVD of rank r errs by at most ε in every row, in L1.
-
-    The truncation is the best in Frobenius norm, not in this one: what is found is at least the rank that is needed.
-    """
-    left, lowest = matrices.copy(), np.full(matrices.shape[:-2], -1)
-    u, s, v = np.linalg.svd(matrices, full_matrices=False)
-    for r in range(s.shape[-1] + 1):
-        near = np.abs(left).sum(-1).max(-1) <= epsilon
-        lowest = np.where((lowest < 0) & near, r, lowest)
-        if (lowest >= 0).all():
-            break
-        left -= (u[..., r] * s[..., r, None])[..., None] * v[..., r, None, :]
-    return lowest
-
-
-def effective_rank(matrices: np.ndarray) -> np.ndarray:
-    """(..., R, C) -> (...): exp of the entropy of the singular values as shares of the sum (Roy & Vetterli 2007)."""
-    return _perplexity(np.linalg.svd(matrices, compute_uv=False))
-
-
-def rank(matrices: np.ndarray) -> np.ndarray:
-    """(..., R, C) -> (...): singular values above ``ZERO`` of the largest."""
-    return np.linalg.matrix_rank(matrices, rtol=ZERO)
-
-
-def keys(matrices: np.ndarray) -> np.ndarray:
-    """(..., T, R) -> (..., T): how many keys each query reaches, exp of the entropy of its absolute weights."""
-    return _perplexity(np.abs(matrices))
-
-
-def _perplexity(masses: np.ndarray) -> np.ndarray:
-    """(..., N) -> (...): exp of the entropy of what is not negative, as shares of its sum; 0 where all is 0."""
-    total = masses.sum(-1, keepdims=True)
-    shares = masses / np.where(total > 0, total, 1)
-    entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(-1)
-    return np.where(total[..., 0] > 0, np.exp(entropy), 0)
-
-
-def random_rank(n: int, bound: float, draws: int = 5) -> float:
-    """The median ε-rank of softmax(Q Kᵀ / d), entries uniform on [-bound, bound], d = log2 n: what needs no training.
-
-    Alman and Song 2023: with bound o(√log n) such attention is near a matrix of rank n^o(1), with more it is not.
-    """
-    d, found = round(math.log2(n)), []
-    for draw in range(draws):
-        q, k = rng(0, f"random rank/{n}/{bound}", draw).uniform(-bound, bound, (2, n, d))
-        found.append(epsilon_rank(softmax(q @ k.T / d, axis=-1)))
-    return float(np.median(found))

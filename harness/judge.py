@@ -1,5 +1,6 @@
 """From results folders to verdicts and figures: each study's evidence is read, its claims are judged, it is drawn."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harness import store
-from harness.report import figures, scaling
+from harness.report import figures, findings, scaling
 from harness.report.claims import Claim, Verdict, judge
 from harness.report.evidence import Evidence, Items, tuned
 from harness.report.select import word
@@ -59,6 +60,19 @@ def picture_names(found: Evidence) -> list[str]:
     """What the figures of a study are called."""
     drawn = [said["draw"].replace("_", "-") for said in Study.load(found.study).figures]
     return [f"{found.study.replace('_', '-')}-{number}-{name}" for number, name in enumerate(drawn, start=1)]
+
+
+def shown(root: Path, page: Path) -> dict[str, list[findings.Shown]]:
+    """study -> the figures that lie in a results folder, with their paths as seen from the folder of a page."""
+    here = Path(os.path.relpath(root / "figures", page))
+    return {
+        study: [
+            findings.Shown((here / f"{name}.svg").as_posix(), f"{study}: {name.split('-', 1)[-1]}")
+            for name in picture_names(found)
+            if (root / "figures" / f"{name}.svg").exists()
+        ]
+        for study, found in evidence([root]).items()
+    }
 
 
 def _drawn(found: Evidence, said: Json) -> Figure | None:

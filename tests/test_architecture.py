@@ -14,18 +14,21 @@ FILES = {
 }
 FLOORS = [  # a room uses rooms on the floors below it
     "__main__",
+    "verbs",
+    "conduct judge",
     "launch show inside check",
     "experiment validity",
-    "training rows identity pages",
+    "training rows identity pages theory",
     "train evaluate store",
     "report cost squeeze",
     "model draw catalogue baselines",
+    "study",
     "config sequence",
     "settings",
     "scratchpad attention",
     "seeding nearest signals examples",
 ]
-LIGHT = "__main__ catalogue config examples nearest pages scratchpad seeding settings store report".split()  # no torch
+LIGHT = "__main__ catalogue config examples nearest pages scratchpad seeding settings store study report verbs".split()  # no torch
 
 
 def nodes(source, kind):
@@ -101,6 +104,12 @@ def report_knows_rows_alone(path, source):
 def attention_knows_itself_alone(path, source):
     if room(path) == "attention":
         yield from (n for n in imported(path, source) if within(n, "harness") and not within(n, "harness.attention"))
+
+
+def theory_trains_nothing(path, source):
+    if room(path) == "theory":
+        trainers = [f"harness.{name}" for name in "train training rows experiment launch store conduct".split()]
+        yield from (n for n in imported(path, source) if within(n, *trainers, "torch.optim"))
 
 
 def settings_know_no_torch(path, source):
@@ -196,6 +205,11 @@ SPECIMENS = {
     attention_knows_itself_alone: [
         ("harness/attention/window.py", "from harness.seeding import rng"),
         ("harness/attention/window.py", "from ..seeding import rng"),
+    ],
+    theory_trains_nothing: [
+        ("harness/theory/rank.py", "from harness.train import fit"),
+        ("harness/theory/rank.py", "from ..experiment import trained"),
+        ("harness/theory/witness.py", "def rows():\n    from torch.optim import AdamW"),
     ],
     settings_know_no_torch: [
         ("harness/settings.py", "import torch"),

@@ -20,6 +20,7 @@ from harness.attention.window import Window
 from harness.draw import Source
 from harness.model import build
 from harness.report import inside as report
+from harness.theory.rank import random_rank
 from tests.conftest import variant
 from tests.test_experiment import SMALL
 
@@ -122,7 +123,7 @@ def test_only_rows_that_do_not_sum_to_one_are_scaled():
 @pytest.mark.parametrize(("bound", "theory"), [(0.5, 1), (1.5, 9), (3, 87), (4, 163), (6, 191)])
 def test_untrained_ranks_are_those_of_theory(bound, theory):
     """The table in /work/shared/THEORY.md, b.1, at n = 256: rank is a constant below B = 1.5, most of n from 4 on."""
-    assert theory / 1.35 <= inside.random_rank(256, bound, draws=3) <= theory * 1.35
+    assert theory / 1.35 <= random_rank(256, bound, draws=3) <= theory * 1.35
 
 
 @pytest.mark.parametrize("name", CAUSAL)

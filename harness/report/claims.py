@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from harness.nearest import unknown
+from harness.report.cells import Cell
 from harness.report.evidence import Evidence
-from harness.report.statistics import Cell, check, measure
+from harness.report.statistics import check, measure
 from harness.report.stats import beyond, holm, solved
 
 WORDS = ("supported", "refuted", "undecided", "leak suspected", "not here yet")
@@ -226,9 +227,7 @@ def _holds(control: Control, evidence: Evidence) -> bool:
 
 def _ladder(rows: pd.DataFrame, witness: bool) -> str:
     """The step of THEORY d.5 that these runs reached."""
-    scores = rows[
-        rows["accuracy"].notna() & (rows["split"] == "boundary") & rows["in_range"].eq(True)
-    ]
+    scores = rows[rows["accuracy"].notna() & (rows["split"] == "boundary") & rows["in_range"].eq(True)]
     if scores.empty:
         return ""
     longest = scores[scores["length"] == scores.groupby("run")["length"].transform("max")]

@@ -7,7 +7,6 @@ A statistic has one cell or several (``each`` names columns: a cell for each of 
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,25 +14,12 @@ import pandas as pd
 
 from harness.nearest import unknown
 from harness.report import scaling
-from harness.report.evidence import Evidence, tuned
-from harness.report.select import at_trained_steps, known, word
+from harness.report.cells import NOTHING, Cell, at, cells, runs_of, scores, split_by
+from harness.report.evidence import Evidence
+from harness.report.select import known
 from harness.report.stats import Estimate, difference, paired, solved, spearman, success, t_interval, wilson
 
-SEEDS = 3  # fewer decide nothing, unless a statistic is exact
 EXACT = "exact"  # the unit of an estimate that has no error of sampling
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One number of a statistic."""
-
-    label: str  # which of several; empty if it is the only one
-    estimate: Estimate
-    runs: tuple[str, ...] = ()  # whose rows it is a function of
-    reasons: tuple[str, ...] = ()  # why it can decide nothing; empty if it can
-
-
-NOTHING = Estimate(math.nan, math.nan, math.nan, math.nan, 0, "")
 
 
 def measure(evidence: Evidence, statistic: Mapping[str, Mapping[str, Any]]) -> list[Cell]:
@@ -70,8 +56,8 @@ def exponent(
 
     ``against`` names another column in the place of n (task.dim). ``inverse`` is n*(r), the slope in units of r.
     """
-    rows = _scores(evidence, where, split, squeezed=resource == "state bits")
-    for label, part, notes in _cells(rows, each):
+    rows = scores(evidence, where, split, squeezed=resource == "state bits")
+    for label, part, notes in cells(rows, each):
         if part.empty:
             yield Cell(label, NOTHING, (), notes)
             continue
@@ -79,7 +65,7 @@ def exponent(
         found = scaling.fit(of(part.assign(length=part[against]), resource), law)
         reasons = [*notes, *([found.reason] if found.reason else [])]
         estimate = Estimate(found.slope, found.low, found.high, math.nan, found.lengths, "lengths")
-        yield Cell(label, estimate, _runs(part), tuple(reasons))
+        yield Cell(label, estimate, runs_of(part), tuple(reasons))
 
 
 def accuracy(
@@ -92,10 +78,10 @@ def accuracy(
     reference: float = 0.0,
 ) -> Iterator[Cell]:
     """The mean over seeds of an accuracy, less ``reference``; at a length, or the mean over ``trained`` or ``all``."""
-    rows = _at(_scores(evidence, where, split), length)
-    for label, part, notes in _cells(rows, each):
+    rows = at(scores(evidence, where, split), length)
+    for label, part, notes in cells(rows, each):
         means = part.groupby("run")[measure].mean()
-        yield Cell(label, _mean(means - reference, part), _runs(part), notes)
+        yield Cell(label, _mean(means - reference, part), runs_of(part), notes)
 
 
 def solving(
@@ -106,9 +92,9 @@ def solving(
     length: int | str = "longest",
 ) -> Iterator[Cell]:
     """The share of seeds that solve the problem at a length, with Wilson's interval."""
-    rows = _at(_scores(evidence, where, split), length)
-    for label, part, notes in _cells(rows, each):
-        yield Cell(label, success(part), _runs(part), notes)
+    rows = at(scores(evidence, where, split), length)
+    for label, part, notes in cells(rows, each):
+        yield Cell(label, success(part), runs_of(part), notes)
 
 
 def gap(
@@ -126,19 +112,19 @@ def gap(
 
     ``absolute``: how far apart they are, whichever is the better.
     """
-    sides = [_at(_scores(evidence, [*where, *side], split), length) for side in (left, right)]
+    sides = [at(scores(evidence, [*where, *side], split), length) for side in (left, right)]
     if any(side.empty for side in sides):
         yield Cell("", NOTHING, (), ("not run",))
         return
-    others = {label: (part, notes) for label, part, notes in _cells(sides[1], each)}
-    for label, part, notes in _cells(sides[0], each):
+    others = {label: (part, notes) for label, part, notes in cells(sides[1], each)}
+    for label, part, notes in cells(sides[0], each):
         if label not in others:
-            yield Cell(label, NOTHING, _runs(part), ("not run",))
+            yield Cell(label, NOTHING, runs_of(part), ("not run",))
             continue
         other, further = others[label]
         estimate = _gap(evidence, part, other, measure)
         estimate = _distance(estimate) if absolute else estimate
-        yield Cell(label, estimate, (*_runs(part), *_runs(other)), tuple(dict.fromkeys([*notes, *further])))
+        yield Cell(label, estimate, (*runs_of(part), *runs_of(other)), tuple(dict.fromkeys([*notes, *further])))
 
 
 def shift(
@@ -153,12 +139,12 @@ def shift(
 
     n* of a run is the longest length that it solves; where it solves none, the grid's place before the first.
     """
-    sides = [_scores(evidence, [*where, *side], "boundary") for side in (left, right)]
+    sides = [scores(evidence, [*where, *side], "boundary") for side in (left, right)]
     if any(side.empty for side in sides):
         yield Cell("", NOTHING, (), ("not run",))
         return
-    others = {label: (part, notes) for label, part, notes in _cells(sides[1], each)}
-    for label, part, notes in _cells(sides[0], each):
+    others = {label: (part, notes) for label, part, notes in cells(sides[1], each)}
+    for label, part, notes in cells(sides[0], each):
         other, further = others.get(label, (part.iloc[:0], ("not run",)))
         grid = sorted(set(part["length"]) & set(other["length"]))
         places = [_places(side[side["length"].isin(grid)], grid) for side in (part, other)]
@@ -170,7 +156,7 @@ def shift(
             low, high = steps.iloc[0] - 0.5, steps.iloc[0] + 0.5
         estimate = Estimate(float(steps.mean()), low, high, math.nan, len(steps), "seeds")
         estimate = _distance(estimate) if absolute else estimate
-        yield Cell(label, estimate, (*_runs(part), *_runs(other)), tuple(dict.fromkeys(reasons)))
+        yield Cell(label, estimate, (*runs_of(part), *runs_of(other)), tuple(dict.fromkeys(reasons)))
 
 
 def rank_correlation(
@@ -183,13 +169,13 @@ def rank_correlation(
     length: int | str = "longest",
 ) -> Iterator[Cell]:
     """Spearman's correlation of two columns over recipes, each the mean over its seeds."""
-    rows = _at(_scores(evidence, where, split), length)
-    for label, part, notes in _cells(rows, each):
+    rows = at(scores(evidence, where, split), length)
+    for label, part, notes in cells(rows, each):
         means = part.groupby("recipe")[[x, y]].mean().astype(float)
         few = len(means) < 4
         estimate = NOTHING if few else spearman(means[x], means[y])
         reasons = [*notes, *([f"fewer than 4 recipes: {len(means)}"] if few else [])]
-        yield Cell(label, estimate, _runs(part), tuple(reasons))
+        yield Cell(label, estimate, runs_of(part), tuple(reasons))
 
 
 def exact(
@@ -207,7 +193,7 @@ def exact(
         yield Cell("", NOTHING, (), ("not run",))
         return
     known([column, *each, *([per] if per else [])], rows.columns)
-    for label, part in _split(rows, each):
+    for label, part in split_by(rows, each):
         value = float((part[column] / part[per] if per else part[column]).agg(over))
         yield Cell(label, Estimate(value, value, value, math.nan, len(part), EXACT))
 
@@ -221,7 +207,7 @@ def slope(
         yield Cell("", NOTHING, (), ("not run",))
         return
     known([x, y, *each], rows.columns)
-    for label, part in _split(rows, each):
+    for label, part in split_by(rows, each):
         means = part.groupby(x)[y].median()
         points = pd.DataFrame({"estimate": np.log(means), "low": np.log(means), "high": np.log(means), "censored": ""})
         found = scaling.fit(points, "power")
@@ -239,64 +225,6 @@ KINDS: Mapping[str, Callable[..., Iterator[Cell]]] = {
     "exact": exact,
     "slope": slope,
 }
-
-
-def _scores(evidence: Evidence, where: Sequence[str], split: str, squeezed: bool = False) -> pd.DataFrame:
-    """Tuned rows of a split at the trained number of steps, runs without scores among them, squeezed ones if wanted."""
-    rows = evidence.chosen(where)
-    if rows.empty:
-        return rows
-    found = tuned(rows)
-    rows = found.rows
-    scores = rows[rows["accuracy"].notna() & (rows["split"] == split)]
-    kept = at_trained_steps(scores).index
-    if squeezed:
-        kept = kept.union(scores.index[scores["bits_per_number"].notna()])
-    rows = rows[rows.index.isin(kept) | rows["accuracy"].isna()]
-    return rows.assign(edge=", ".join(found.edges))
-
-
-def _cells(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame, tuple[str, ...]]]:
-    """(label, rows, reasons why they decide nothing) for each value of the columns ``each``."""
-    if rows.empty:
-        yield "", rows, ("not run",)
-        return
-    known(each, rows.columns)
-    for label, part in _split(rows, each):
-        reasons = []
-        scored = part[part["accuracy"].notna()]
-        seeds = part["seed"].nunique()
-        if scored.empty:
-            reasons.append("no run came to its end")
-        elif seeds < SEEDS:
-            reasons.append(f"too few seeds: {seeds} of {SEEDS}")
-        if part["edge"].iloc[0]:
-            reasons.append(f"edge of the learning-rate grid: {part['edge'].iloc[0]}")
-        yield label, part, tuple(reasons)
-
-
-def _split(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
-    if not each:
-        yield "", rows
-        return
-    for values, part in rows.groupby(list(each), dropna=False):
-        yield " ".join(filter(None, map(word, values))), part
-
-
-def _at(rows: pd.DataFrame, length: int | str) -> pd.DataFrame:
-    """The rows at a length: a number, ``longest`` or ``shortest`` trained; all ``trained`` ones, or ``all``."""
-    if rows.empty or length == "all":
-        return rows
-    unscored = rows["accuracy"].isna()
-    if isinstance(length, int):
-        return rows[unscored | (rows["length"] == length)]
-    within = rows[rows["in_range"].eq(True)]
-    if length == "trained":
-        return rows[unscored | rows.index.isin(within.index)]
-    if length not in ("longest", "shortest"):
-        raise unknown("length ", length, ("longest", "shortest", "trained", "all"))
-    own = within.groupby("run")["length"].transform("max" if length == "longest" else "min")
-    return rows[unscored | rows.index.isin(within.index[within["length"] == own])]
 
 
 def _mean(values: pd.Series, rows: pd.DataFrame) -> Estimate:
@@ -326,7 +254,8 @@ def _gap(evidence: Evidence, left: pd.DataFrame, right: pd.DataFrame, measure: s
     pairs = scored[0].merge(scored[1], on=keys, suffixes=("", "_other"))
     if pairs.empty:
         means = [side.groupby("seed")[measure].mean() for side in scored]
-        return difference(*means) if all(len(side) > 1 for side in means) else NOTHING
+        examples = int(min(side["examples"].min() for side in scored))
+        return difference(*means, items=examples) if all(len(side) > 1 for side in means) else NOTHING
     kept = _shared(evidence, scored, pairs) if measure == "accuracy" else []
     if kept:
         return paired(*zip(*kept, strict=True))
@@ -357,7 +286,3 @@ def _places(rows: pd.DataFrame, grid: list[int]) -> pd.Series:
     for seed, length in scored.loc[solved(scored), ["seed", "length"]].itertuples(index=False):
         found[seed] = max(found[seed], places[length])
     return pd.Series(found, dtype=float)
-
-
-def _runs(rows: pd.DataFrame) -> tuple[str, ...]:
-    return tuple(rows["run"].unique())

@@ -3,7 +3,7 @@
 import io
 import math
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import product
 
 import matplotlib as mpl
@@ -13,7 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
 from harness.report.select import Line
@@ -23,6 +23,11 @@ MARKERS = "osD^vPX<>hp"  # 11 markers and 7 hues: 77 variants before a pair come
 DASHES = {"none": "-", "filler": (0, (1, 1.3))}
 MORE_DASHES = ((0, (4.5, 1.5)), (0, (3.2, 1.1, 0.9, 1.1)), (0, (8, 2)), (0, (3, 1, 0.9, 1, 0.9, 1)))
 GREY = "#6b6b6b"
+SLOPE = "#b0b0b0"
+SLOPES = ((1, "n"), (2, "n²"))
+WIDTHS = {1: 3.35, 2: 7.0}  # columns of a page -> inches
+LETTER = 0.062  # inches of a letter of the legend
+BAR = "shades"  # the label of axes that are no panel but say what shades mean
 HOUSE = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -44,6 +49,8 @@ HOUSE = {
     "savefig.bbox": "standard",
     "savefig.facecolor": "white",
     "svg.hashsalt": "harness",
+    "pdf.fonttype": 42,  # outlines that a publisher accepts
+    "hatch.linewidth": 0.5,
 }
 UNDATED = {"png": ("Software",), "svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
 
@@ -57,6 +64,27 @@ def render(figure: Figure, format: str = "png") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=format, dpi=200, metadata=dict.fromkeys(UNDATED[format]))
     return buffer.getvalue()
+
+
+def alternative(figure: Figure) -> str:
+    """The figure in words, for who cannot see it: its title, panels, axes, what the legend names, and its note."""
+
+    def said(texts: Iterable[str], between: str) -> str:
+        return between.join(dict.fromkeys(" ".join(text.split()) for text in texts if text.strip()))
+
+    axes = [axis for axis in figure.axes if axis.axison]
+    panels = [axis for axis in axes if axis.get_label() != BAR]
+    titles = said((axis.get_title(loc) for axis in panels for loc in ("left", "center")), "; ")
+    x, y = said((axis.get_xlabel() for axis in panels), " and "), said((axis.get_ylabel() for axis in panels), " and ")
+    y = said([figure.get_supylabel(), y], ", ")
+    shade = said((axis.get_ylabel() for axis in axes if axis not in panels), " and ")
+    legends = [*figure.legends, *(axis.get_legend() for axis in panels if axis.get_legend())]
+    named = said((text.get_text() for legend in legends for text in legend.get_texts()), "; ")
+    notes = said((legend.get_title().get_text() for legend in legends), "; ")
+    parts = [figure.get_suptitle(), f"{len(panels)} panel{'s' * (len(panels) > 1)}{f': {titles}' if titles else ''}"]
+    parts += [f"{y} against {x}" if x and y else x or y, f"Shade: {shade}" if shade else ""]
+    parts += [f"Drawn are: {named}" if named else "", notes]
+    return ". ".join(part[0].upper() + part[1:] for part in parts if part) + "."
 
 
 def looks(lines: list[Line]) -> dict[str, dict]:
@@ -74,12 +102,31 @@ def looks(lines: list[Line]) -> dict[str, dict]:
     return found
 
 
+def width(columns: int) -> float:
+    """Inches of a figure that spans 1 or 2 columns of a page. Raises ValueError for another number."""
+    if columns not in WIDTHS:
+        raise ValueError(f"a figure spans 1 or 2 columns of a page, given is columns={columns}")
+    return WIDTHS[columns]
+
+
+def size(columns: int | None, own: tuple[float, float], height: float) -> tuple[float, float]:
+    """(width, height) in inches: the figure's own where no columns are asked for."""
+    return own if columns is None else (width(columns), height)
+
+
 def panels(
     rows: pd.DataFrame, down: int, across: int, size: tuple[float, float], sharey: bool = True
 ) -> tuple[Figure, np.ndarray]:
     """A figure of `size` inches under the name of its task, and its (down, across) axes on one x scale."""
+    return sheet(", ".join(sorted(rows["task"].unique())), down, across, size, sharey)
+
+
+def sheet(
+    title: str, down: int, across: int, size: tuple[float, float], sharey: bool = True
+) -> tuple[Figure, np.ndarray]:
+    """A figure of `size` inches under a title, and its (down, across) axes on one x scale."""
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(", ".join(sorted(rows["task"].unique())), x=0.01, ha="left", fontsize=9.5, fontweight="bold")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
     return figure, figure.subplots(down, across, squeeze=False, sharex=True, sharey=sharey)
 
 
@@ -139,7 +186,7 @@ def level(axis: Axes, name: str, values: pd.Series, say: bool, dashes: object) -
         axis.annotate(name, (1, values.iloc[-1]), (3, 0), va="center", color=GREY, fontsize=7, **place)
 
 
-def cost_axis(axis: Axes, costs: pd.Series) -> None:
+def cost_axis(axis: Axes, costs: pd.Series, slopes: Sequence[tuple[float, str]] = SLOPES) -> None:
     """A log axis for `costs` (index: length), with grey slopes n and n² through the first of them."""
     axis.set_yscale("log")
     low, high = costs.min() / 1.6, max(costs.max(), costs.min() * 6) * 1.6
@@ -148,21 +195,33 @@ def cost_axis(axis: Axes, costs: pd.Series) -> None:
     axis.yaxis.set_major_formatter(EngFormatter(sep=""))
     axis.yaxis.set_minor_formatter(NullFormatter())
     start, first, end = costs.index[0], costs.iloc[0], axis.get_xlim()[1]
-    for power, name in ((1, "n"), (2, "n²")):
+    for power, name in slopes:
         stop = min(end, start * (high / first) ** (1 / power))
         top = first * (stop / start) ** power
-        axis.plot([start, stop], [first, top], color="#b0b0b0", lw=0.9, zorder=0)
+        axis.plot([start, stop], [first, top], color=SLOPE, lw=0.9, zorder=0)
         place = {"textcoords": "offset points", "annotation_clip": False, "color": GREY, "fontsize": 7}
         nudge, align = ((3, 0), {"va": "center"}) if stop == end else ((0, 1), {"ha": "center", "va": "bottom"})
         axis.annotate(name, (stop, top), nudge, **align, **place)
 
 
+def plain_axis(axis: Axes) -> None:
+    """A log axis (y) whose numbers read as they are: 8, 50, 0.02."""
+    low, high = axis.get_ylim()
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 300 else (1,)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+
+
 def legend(figure: Figure, handles: list[Artist], notes: Iterable[str]) -> None:
     """Below the panels, never over data; the notes above it say what is drawn and what is missing."""
-    width = 0.7 + 0.062 * max((len(handle.get_label()) for handle in handles), default=0)  # inches of the widest entry
-    height = math.ceil(len(handles) / max(1, int(figure.get_figwidth() / width)))
+    for handle in handles:
+        handle.set_label(textwrap.fill(handle.get_label(), int((figure.get_figwidth() - 0.7) / LETTER)))
+    names = [handle.get_label() for handle in handles]
+    widest = 0.7 + LETTER * max((len(line) for name in names for line in name.splitlines()), default=0)  # inches
+    height = math.ceil(len(handles) / max(1, int(figure.get_figwidth() / widest)))
+    wrapped = sum(name.count("\n") for name in names)
     note = textwrap.fill("; ".join(note for note in notes if note), int(17 * figure.get_figwidth()))
-    figure.set_figheight(figure.get_figheight() + 0.17 * (height + len(note.splitlines())))
+    figure.set_figheight(figure.get_figheight() + 0.17 * (height + wrapped + len(note.splitlines())))
     entries = {"handles": handles, "ncols": max(1, math.ceil(len(handles) / max(1, height))), "title": note or None}
     figure.legend(loc="outside lower left", alignment="left", **entries).get_title().set_color(GREY)
 

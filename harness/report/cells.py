@@ -1,0 +1,91 @@
+"""A statistic's cells: which rows each is about, and why one of them can decide nothing."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from harness.nearest import unknown
+from harness.report.evidence import Evidence, tuned
+from harness.report.select import at_trained_steps, known, word
+from harness.report.stats import Estimate
+
+SEEDS = 3  # fewer decide nothing, unless a statistic is exact
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a statistic."""
+
+    label: str  # which of several; empty if it is the only one
+    estimate: Estimate
+    runs: tuple[str, ...] = ()  # whose rows it is a function of
+    reasons: tuple[str, ...] = ()  # why it can decide nothing; empty if it can
+
+
+NOTHING = Estimate(math.nan, math.nan, math.nan, math.nan, 0, "")
+
+
+def scores(evidence: Evidence, where: Sequence[str], split: str, squeezed: bool = False) -> pd.DataFrame:
+    """Tuned rows of a split at the trained number of steps, runs without scores among them, squeezed ones if wanted."""
+    rows = evidence.chosen(where)
+    if rows.empty:
+        return rows
+    found = tuned(rows)
+    rows = found.rows
+    scores = rows[rows["accuracy"].notna() & (rows["split"] == split)]
+    kept = at_trained_steps(scores).index
+    if squeezed:
+        kept = kept.union(scores.index[scores["bits_per_number"].notna()])
+    rows = rows[rows.index.isin(kept) | rows["accuracy"].isna()]
+    return rows.assign(edge=", ".join(found.edges))
+
+
+def cells(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame, tuple[str, ...]]]:
+    """(label, rows, reasons why they decide nothing) for each value of the columns ``each``."""
+    if rows.empty:
+        yield "", rows, ("not run",)
+        return
+    known(each, rows.columns)
+    for label, part in split_by(rows, each):
+        reasons = []
+        scored = part[part["accuracy"].notna()]
+        seeds = part["seed"].nunique()
+        if scored.empty:
+            reasons.append("no run came to its end")
+        elif seeds < SEEDS:
+            reasons.append(f"too few seeds: {seeds} of {SEEDS}")
+        if part["edge"].iloc[0]:
+            reasons.append(f"edge of the learning-rate grid: {part['edge'].iloc[0]}")
+        yield label, part, tuple(reasons)
+
+
+def split_by(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(label, rows) for each value of the columns ``each``; all rows if there are none."""
+    if not each:
+        yield "", rows
+        return
+    for values, part in rows.groupby(list(each), dropna=False):
+        yield " ".join(filter(None, map(word, values))), part
+
+
+def at(rows: pd.DataFrame, length: int | str) -> pd.DataFrame:
+    """The rows at a length: a number, ``longest`` or ``shortest`` trained; all ``trained`` ones, or ``all``."""
+    if rows.empty or length == "all":
+        return rows
+    unscored = rows["accuracy"].isna()
+    if isinstance(length, int):
+        return rows[unscored | (rows["length"] == length)]
+    within = rows[rows["in_range"].eq(True)]
+    if length == "trained":
+        return rows[unscored | rows.index.isin(within.index)]
+    if length not in ("longest", "shortest"):
+        raise unknown("length ", length, ("longest", "shortest", "trained", "all"))
+    own = within.groupby("run")["length"].transform("max" if length == "longest" else "min")
+    return rows[unscored | rows.index.isin(within.index[within["length"] == own])]
+
+
+def runs_of(rows: pd.DataFrame) -> tuple[str, ...]:
+    """The folder names of their runs."""
+    return tuple(rows["run"].unique())
