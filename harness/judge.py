@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from harness import store
 from harness.report import figures, findings, scaling
 from harness.report.claims import Claim, Verdict, judge
 from harness.report.evidence import Evidence, Items, tuned
+from harness.report.page import Picture
 from harness.report.select import word
+from harness.report.style import alternative, render
 from harness.store import Json
 from harness.study import SIZES, Study, names
 
@@ -62,6 +65,45 @@ def picture_names(found: Evidence) -> list[str]:
     return [f"{found.study.replace('_', '-')}-{number}-{name}" for number, name in enumerate(drawn, start=1)]
 
 
+def study_pictures(roots: Sequence[Path]) -> Iterator[Picture]:
+    """The figures of every study, as a page shows them."""
+    for study, found in evidence(roots).items():
+        for name, figure in pictures(found):
+            title = name.removeprefix(study.replace("_", "-")).lstrip("-0123456789").replace("-", " ")
+            yield Picture(name, f"{study}: {title}", render(figure, "svg").decode(), alternative(figure), study)
+
+
+def task_pictures(rows: pd.DataFrame, allow_mixed: bool = False) -> Iterator[Picture]:
+    """The four figures that ``plot`` draws of each task, of these rows; a task without scores has none."""
+    for task, of_task in rows.groupby("task"):
+        for name in figures.AGAINST if "accuracy" in of_task and of_task["accuracy"].notna().any() else ():
+            figure = getattr(figures, name)(of_task, allow_mixed=allow_mixed)
+            title = f"{task}: {name.replace('_', ' ')}"
+            yield Picture(f"{task}-{name}", title, render(figure, "svg").decode(), alternative(figure), "")
+
+
+def records(roots: Sequence[Path], runs: Sequence[str]) -> dict[str, dict]:
+    """``configs`` (run -> its yaml), ``fingerprints`` (run -> mapping) and what is said ``about`` the page."""
+    folders = {folder.name: folder for root in reversed(roots) for folder in store.runs(root)}
+    configs, fingerprints = {}, {}
+    for run in (run for run in runs if run in folders):
+        try:
+            configs[run] = store.to_yaml(store.from_yaml(folders[run] / "config.yaml"))
+            fingerprints[run] = store.from_json(folders[run] / "run.json").get("fingerprint", {})
+        except OSError:  # it is in the table, with what is wrong with it
+            continue
+    studies = [record for _, record in store.load_studies(roots)]
+    again = [
+        f"python -m harness study={r['study']} study.size={r['size']} {' '.join(r['words'])}".strip() for r in studies
+    ]
+    about = {
+        "command": "python -m harness report",
+        "version": metadata.version("transformer-complexity-harness"),
+        "studies": again,
+    }
+    return {"configs": configs, "fingerprints": fingerprints, "about": about}
+
+
 def shown(root: Path, page: Path) -> dict[str, list[findings.Shown]]:
     """study -> the figures that lie in a results folder, with their paths as seen from the folder of a page."""
     here = Path(os.path.relpath(root / "figures", page))
@@ -77,7 +119,7 @@ def shown(root: Path, page: Path) -> dict[str, list[findings.Shown]]:
 
 def _drawn(found: Evidence, said: Json) -> Figure | None:
     draw, where = said["draw"], said.get("where", ())
-    settings = {key: value for key, value in said.items() if key not in ("draw", "where", "each", "law", "table")}
+    settings = {key: value for key, value in said.items() if key not in ("draw", "where", "table")}
     if "table" in said:
         rows = found.table(said["table"], where)
         return None if rows.empty else getattr(figures, draw)(rows, **settings)

@@ -455,7 +455,7 @@ def test_no_reader_takes_squeezed_rows_into_an_average(asked):
     )
     assert summary.table(wrong) == summary.table(plain)
     assert summary.seen(wrong) == summary.seen(plain)
-    for draw in (figures.accuracy_against_length, figures.cost_against_length, figures.accuracy_against_state):
+    for draw in (figures.accuracy_against_length, figures.cost_against_length):
         assert curves(draw(wrong)) == curves(draw(plain))
     assert len(scored(wrong)) == len(plain)
     assert len(scored(wrong, squeezed=True)) == len(frame)

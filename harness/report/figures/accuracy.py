@@ -82,6 +82,7 @@ def accuracy_against_steps(
     own = max(7, 0.6 + 1.15 * len(lengths)) if len(lengths) > 1 else 4, 0.75 + 1.5 * len(present)
     figure, axes = style.panels(rows, down, across, style.size(columns, own, 0.75 + (1.1 if turned else 1.5) * down))
     grid = axes.T if turned else axes  # split, length
+    room = max(3, 18 // across if columns is None else int((style.width(columns) - 0.9) / across / 0.27))
     for split, row in zip(present, grid, strict=True):
         for length, axis in zip(lengths, row, strict=True):
             for label, members in families.items():
@@ -90,7 +91,7 @@ def accuracy_against_steps(
             chance = data.loc[(data["split"] == split) & (data["length"] == length), "chance"]
             if len(chance):
                 style.level(axis, "chance", chance.drop_duplicates(), axis in axes[:, -1], CHANCE)
-            style.steps_axis(axis, int(data["steps"].max()), room=max(3, 18 // across))
+            style.steps_axis(axis, int(data["steps"].max()), room)
     heads = [present, [f"n = {length}" for length in lengths]]
     sides, tops = reversed(heads) if turned else heads
     for side, axis in zip(sides, axes[:, 0], strict=True):
@@ -98,7 +99,7 @@ def accuracy_against_steps(
     for top, axis in zip(tops, axes[0], strict=True):
         axis.set_title(top, loc="left")
     for axis in axes[-1]:
-        axis.set_xlabel("reasoning steps k")
+        axis.set_xlabel("reasoning steps k" if columns is None or style.width(columns) / across > 1.3 else "steps k")
     style.accuracy_axes(axes, data, headroom=0.05)
     figure.supylabel(MEASURE, fontsize=8, y=0.58)  # beside the panels, above the legend
     grey = {"color": style.GREY, "marker": "o", "linestyle": ""}

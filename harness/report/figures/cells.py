@@ -16,7 +16,7 @@ from harness.report import style
 
 SHADES = mpl.colormaps["cividis"].resampled(40)  # fewer than 50 stay outlines, not a picture, in a vector file
 MISSING = {"facecolor": "white", "edgecolor": "#9a9a9a", "hatch": "/////", "lw": 0}
-OUTLINE = {"facecolor": "none", "edgecolor": "black", "lw": 1.6}
+OUTLINE = {"facecolor": "none", "edgecolor": "black", "lw": 1.0}
 LARGEST = 8  # points of what a cell says
 SMALLEST = 4.5  # where less fits, nothing is said
 LETTER = 0.6  # of a letter's height is its width

@@ -94,7 +94,12 @@ def frontier(rows: pd.DataFrame, threshold: float = 0.95, allow_mixed: bool = Fa
     handles += [Line2D([], [], label="least of all", **ENVELOPE), Line2D([], [], label="(n + T) c = n²", **SQUARE)]
     handles += [Line2D([], [], label="none is right often enough", color=style.GREY, **NONE)]
     notes = [f"least over recipes of which half of the seeds have accuracy ≥ {threshold:g} on boundary"]
-    notes += ["T scratch tokens, c keys reached a token", "grey: growth as n and as n²", casualties(rows)]
+    notes += [
+        "crosses from below in the legend's order",
+        "T scratch tokens, c keys reached a token",
+        "grey: growth as n and n²",
+        casualties(rows),
+    ]
     style.legend(figure, handles, notes)
     return figure
 

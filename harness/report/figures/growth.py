@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from harness.report import style
 from harness.report.figures.parts import LENGTH
 from harness.report.scaling import Law
-from harness.report.select import Line, known, order, word
+from harness.report.select import Line, known, word
 
 LINE = {"power": "r* ~ n^{}", "exponential": "r* ~ 2^({} n)", "logarithm": "r* = a + {} log n"}
 DODGE = 0.09  # octaves between groups at one length, so that their bars stand side by side
@@ -42,8 +42,8 @@ def required_resource(
     every = pd.concat([part for part, _ in groups.values()]) if groups else pd.DataFrame()
     if every.empty:
         raise ValueError(f"nothing to draw: no value of {resource} was tried at any length")
-    looks = style.looks([Line(label or resource, "", "", part) for label, (part, _) in groups.items()])
-    figure, axes = style.sheet(f"least {resource} that is enough", 1, 1, (style.width(columns), 3))
+    looks = style.looks([Line(label or resource, "none", "", part) for label, (part, _) in groups.items()])
+    figure, axes = style.sheet(f"{resource}: the least that solves length n", 1, 1, (style.width(columns), 3))
     axis = axes[0, 0]
     ends = np.exp([*every["estimate"], *(e for e in [*every["low"], *every["high"]] if np.isfinite(e))])
     name = every.index.name or "length"
@@ -61,7 +61,7 @@ def required_resource(
         handles.append(Line2D([], [], label=" · ".join(filter(None, [label, _law(axis, at, of, look)])), **look))
     handles.append(Line2D([], [], marker="|", ms=9, mew=3.4, alpha=0.4, label="bracket of all seeds", **GREY))
     if (every["censored"] != "").any():
-        hollow = {"marker": "^", "markerfacecolor": "white", "label": "a limit: r* lies beyond", **GREY}
+        hollow = {"marker": "o", "markerfacecolor": "white", "label": "with an arrow: a limit, r* lies beyond", **GREY}
         handles.append(Line2D([], [], **hollow))
     tables = laws if isinstance(laws, Mapping) else {"": laws} if laws is not None else {}
     seeds = sorted(set(every["seeds"])) if "seeds" in every else []
@@ -87,9 +87,13 @@ def table_against_length(
     table = table[table[y].notna() & table[x].notna()].sort_values([*each, x, y], ignore_index=True)
     if table.empty:
         raise ValueError(f"nothing to draw: column {y} is empty in this table")
-    words = table[each].map(word).agg(" ".join, axis=1) if each else pd.Series(y, index=table.index)
-    names = sorted(words.unique(), key=lambda text: order("", text))
-    looks = style.looks([Line(name, "", "", table) for name in names])
+    told = [
+        table[c].map(word) if not pd.api.types.is_numeric_dtype(table[c]) else f"{c}=" + table[c].map(word)
+        for c in each
+    ]
+    words = pd.concat(told, axis=1).agg(" ".join, axis=1) if each else pd.Series(y, index=table.index)
+    names = list(words.unique())  # in the order of the table's values
+    looks = style.looks([Line(name, "none", "", table) for name in names])
     figure, axes = style.sheet(label or y, 1, 1, (style.width(columns), 2.9))
     axis = axes[0, 0]
     style.length_axis(axis, table[x])
@@ -103,7 +107,7 @@ def table_against_length(
     positive = bool((table[y] > 0).all())
     if positive:
         style.cost_axis(axis, pd.concat(medians))
-        axis.set_ylim(min(axis.get_ylim()[0], table[y].min()), max(axis.get_ylim()[1], table[y].max()))
+        axis.set_ylim(min(axis.get_ylim()[0], table[y].min() / 1.25), max(axis.get_ylim()[1], table[y].max() * 1.25))
     axis.set_xlabel(LENGTH if x == "length" else x)
     axis.set_ylabel(label or y)
     several = table.groupby([words, table[x]]).size().max() > 1

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import matplotlib as mpl
 import numpy as np
@@ -17,7 +17,7 @@ from harness.report.figures.parts import LENGTH, MEASURE
 from harness.report.select import casualties, complete, known, lines, order, scored, varying, word
 from harness.report.stats import solved
 
-NAMES = {"length": LENGTH, "steps": "reasoning steps k"}
+NAMES = {"length": LENGTH, "steps": "reasoning steps k", "task.dim": "dimension d (task.dim)"}
 EXACT = 10  # numbers of steps; more are pooled by octave
 EDGE = 0.55  # inches of labels beside a panel
 BARS = 0.75  # inches of the colour bar
@@ -58,6 +58,8 @@ def steps_map(rows: pd.DataFrame, split: str = "boundary", allow_mixed: bool = F
     seeds = max(part["seeds"].max() for part in found.values())
     notes = [f"{split}, mean over up to {seeds} seeds, which lie at most {apart:.2f} apart" if seeds > 1 else ""]
     notes += [f"{split}, one seed" if seeds == 1 else "", "numbers: accuracy × 100" if fitted else ""]
+    zero = any(len(members) > 1 and members[-1].scratchpad == "none" for members in families.values())
+    notes += ["with a frame at k = 0: scratchpad none" if zero else ""]
     notes += ["k in octaves" if len(bins) > EXACT else "", casualties(rows)]
     style.legend(figure, [cells.framed("trained at this k"), cells.missing("not run")], notes)
     return figure
@@ -90,7 +92,9 @@ def phase_map(
         if every[column].isna().all():
             raise ValueError(f"nothing to draw: column {column} is empty in these rows")
     every = every[every[x].notna() & every[y].notna()]
-    along = [c for c in varying(every) if c not in ("attention", x, y) and _goes_with(every, c, [x, y])]
+    others = [c for c in varying(every) if c not in ("attention", x, y)]
+    with_axis = {c: _goes_with(every, c, (y, x)) for c in others}
+    along = [c for c in others if with_axis[c]]
     hidden = [x, y, *along, *(c for c in varying(every) if c.split(".")[-1] in (x.split(".")[-1], y.split(".")[-1]))]
     panels: dict[str, list[pd.DataFrame]] = {}
     for line in lines(every.assign(recipe=every["recipe"].fillna("")), hide=hidden):
@@ -109,7 +113,7 @@ def phase_map(
             axis.plot(np.arange(len(at)), np.interp([bound(v) for v in at], up, np.arange(len(up))), **BOUND)
     cells.bar(figure, axes, shade, "share of seeds that solve", {})
     where = "" if "length" in (x, y) else f" at the longest trained length ({_span(data['length'])})"
-    goes = [f"{c.split('.')[-1]} goes with {' and '.join(a.split('.')[-1] for a in (x, y))}" for c in along]
+    goes = [f"{c.split('.')[-1]} goes with {with_axis[c]}" for c in along]
     notes = [f"{split}, accuracy ≥ chance + 0.9 (1 − chance){where}", *goes, casualties(rows)]
     handles = [cells.missing("not run")]
     handles += [Line2D([], [], label="bound", **BOUND)] if bound is not None else []
@@ -150,9 +154,13 @@ def _with_failed(rows: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([data, *placed], ignore_index=True) if placed else data
 
 
-def _goes_with(rows: pd.DataFrame, column: str, axes: list[str]) -> bool:
-    """Whether a column has one value wherever these have one, so that an axis shows it."""
-    return bool((rows[column].map(word).groupby([rows[axis] for axis in axes]).nunique() <= 1).all())
+def _goes_with(rows: pd.DataFrame, column: str, axes: Sequence[str]) -> str:
+    """The axis that shows a column, since it has one value wherever that has one; both axes, or empty if neither."""
+    words = rows[column].map(word)
+    for shown in (*([axis] for axis in axes), list(axes)):
+        if (words.groupby([rows[axis] for axis in shown]).nunique() <= 1).all():
+            return " and ".join(axis.split(".")[-1] for axis in shown)
+    return ""
 
 
 def _panels(

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from harness.report import style
 from harness.report.figures import parts
 from harness.report.figures.parts import BAND_FROM, CHANCE
-from harness.report.select import Line, casualties, known, lines, scored, word
+from harness.report.select import Line, casualties, known, lines, order, scored, word
 from harness.report.stats import over_seeds
 
 REFERENCE = ("label", "x", "published", "low", "high", "source")
@@ -45,10 +45,9 @@ def published(
     data = scored(parts.drawn(rows, [split], allow_mixed), as_trained=True)
     known([x, measure], data.columns)
     labels = _labels(data)
-    reference = reference.sort_values(["label", "x"], ignore_index=True)
-    looks = style.looks([Line(word(label), "", "", data) for label in reference["label"].unique()])
-    side = min(style.width(columns), 4.2)
-    figure, axes = style.panels(rows, 1, 1, (style.width(columns), side))
+    reference = reference.sort_values(["label", "x"], key=lambda column: column.map(_place), ignore_index=True)
+    looks = style.looks([Line(word(label), "none", "", data) for label in reference["label"].unique()])
+    figure, axes = style.panels(rows, 1, 1, (style.width(columns), min(style.width(columns), 4.2) - 0.2))
     axis = axes[0, 0]
     missing, far, there, lowest = [], 0, [], [data["chance"].min()]
     for row in reference.itertuples():
@@ -78,7 +77,9 @@ def published(
     ends = np.array([bottom, 1.03])
     axis.plot(ends, ends, **DIAGONAL)
     axis.fill_between(ends, ends - tolerance, ends + tolerance, **BAND)
-    axis.set(xlim=ends, ylim=ends, aspect="equal", xlabel="published accuracy", ylabel="accuracy measured here")
+    axis.set(
+        xlim=ends, ylim=ends, aspect="equal", anchor="W", xlabel="published accuracy", ylabel="accuracy measured here"
+    )
     style.level(axis, "chance", data["chance"].drop_duplicates().head(1), True, CHANCE)
     handles = [
         Line2D([], [], label=word(label), **looks[word(label)] | {"linestyle": ""}) for label in dict.fromkeys(there)
@@ -92,6 +93,10 @@ def published(
     notes += [f"not run: {', '.join(missing)}" if missing else "", casualties(rows)]
     style.legend(figure, handles, notes)
     return figure
+
+
+def _place(value: object) -> tuple[float, str]:
+    return order("attention", word(value))
 
 
 def _labels(data: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,8 @@ from harness.report.stats import solved, wilson
 NEEDED = ("run", "update", "loss", "validation", "recipe", "task", "attention", "scratchpad", "status")
 CROSS = {"marker": "X", "ms": 6, "markeredgecolor": "white", "mew": 0.6, "linestyle": ""}
 RING = {"marker": "o", "ms": 9, "markerfacecolor": "none", "mew": 1.1, "linestyle": ""}
+MARKS = {"ms": 3.4}
+EVERY = 8  # of a curve's length is marked, so that lines are told apart without their hue
 WINDOW = 15  # of a curve's points, one in so many is the width of the running median
 
 
@@ -43,15 +45,13 @@ def learning_curves(curves: pd.DataFrame, columns: int = 2) -> Figure:
     figure, axes = style.panels(curves, down, across, (style.width(columns), 0.4 + 2.3 * down), sharey=False)
     loss, validation = axes.flat
     for line in drawn:
-        look = looks[line.label] | {"marker": ""}
+        look = {key: value for key, value in looks[line.label].items() if key != "marker"}
         for _, run in line.rows.groupby("run"):
             losses, scores = run.set_index("update")["loss"], run.set_index("update")["validation"].dropna()
             middle = losses.rolling(max(1, len(losses) // WINDOW), center=True, min_periods=1).median()
             loss.plot(losses, **look | {"lw": 0.4, "alpha": 0.4})
-            loss.plot(middle, **look | {"lw": 1.2})
-            validation.plot(
-                scores, **look | {"lw": 1.2, "marker": looks[line.label]["marker"] if len(scores) < 2 else ""}
-            )
+            loss.plot(middle, **look | {"lw": 1.2}, **_marked(middle, looks[line.label]))
+            validation.plot(scores, **look | {"lw": 1.2}, **_marked(scores, looks[line.label]))
             if run["status"].iloc[0] in STATUS:
                 dead = {**CROSS, "color": look["color"], "zorder": 5, "clip_on": False}
                 loss.plot(losses.index[-1:], losses.iloc[-1:], **dead)
@@ -66,7 +66,7 @@ def learning_curves(curves: pd.DataFrame, columns: int = 2) -> Figure:
     for axis in axes.flat:
         axis.set_xlim(0, told["update"].max() * 1.02)
         axis.set_xlabel("updates" if axis in axes[-1] else "")
-    handles = [Line2D([], [], label=line.label, **looks[line.label] | {"marker": ""}) for line in drawn]
+    handles = [Line2D([], [], label=line.label, **looks[line.label] | MARKS) for line in drawn]
     if told["status"].isin(list(STATUS)).any():
         handles += [Line2D([], [], label="ended without scores", color=style.GREY, **CROSS)]
     notes = ["a line for each run, thick: running median of the loss", casualties(curves)]
@@ -126,6 +126,12 @@ def success_over_rate(
     notes += [f"chosen at the edge of the grid: {', '.join(edges)}" if edges else "", casualties(rows)]
     style.legend(figure, handles, notes)
     return figure
+
+
+def _marked(curve: pd.Series, look: dict) -> dict:
+    """A marker on a curve every so often."""
+    step = max(1, len(curve) // EVERY)
+    return {**MARKS, "marker": look["marker"], "markevery": (step // 2, step)}
 
 
 def _rates(axis: Axes, rates: list[float], step: float) -> None:

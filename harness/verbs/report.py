@@ -1,0 +1,30 @@
+"""Write report.html: verdicts, figures, runs, configs and fingerprints in one static page that needs no server."""
+
+import argparse
+
+from harness.nearest import refusing
+from harness.verbs import rows
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What may follow."""
+    rows.add_selection(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """See above."""
+    folders = rows.roots(arguments)
+    found = rows.selected(arguments, folders)
+    from harness import judge, store
+    from harness.report import page
+
+    with refusing():
+        text = page.page(
+            rows=found,
+            verdicts=judge.verdicts(folders),
+            pictures=[*judge.study_pictures(folders), *judge.task_pictures(found, arguments.allow_mixed)],
+            **judge.records(folders, list(found["run"].unique())),
+        )
+    store.write(folders[0] / "report.html", text)
+    print(folders[0] / "report.html")
+    return 0
