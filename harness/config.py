@@ -196,7 +196,7 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _words(key: str, example: Any) -> str:
-    example = [4, 8, 16] if key.endswith((".lengths", ".steps")) else example  # null or empty by default
+    example = [4, 8, 16] if key.endswith((".lengths", ".steps", ".state_bits")) else example  # null or empty by default
     if isinstance(example, list):
         return f"a list like [{','.join(map(str, example))}]"
     return {int: "an integer", float: "a number", bool: "true or false", str: "a word"}.get(type(example), "a value")

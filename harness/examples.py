@@ -34,6 +34,7 @@ examples:
 examples:
   python -m harness compare
   python -m harness compare --by attention length
+  python -m harness compare --equal state_bits                      pairs of recipes with as much state
 """,
     "list": """\
 examples:

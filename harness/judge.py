@@ -41,7 +41,7 @@ def evidence(roots: Sequence[Path]) -> dict[str, Evidence]:
     )
     for root, record in largest:
         if record["study"] in names():
-            found[record["study"]] = _evidence(root, record, folders, read)
+            found[record["study"]] = _evidence(root, record, folders, read, items(roots))
     return found
 
 
@@ -142,7 +142,9 @@ def _required(rows: pd.DataFrame, said: Json) -> Figure:
     return figures.required_resource(groups, resource=said["resource"])
 
 
-def _evidence(root: Path, record: Json, folders: dict[str, Path], read: dict[str, pd.DataFrame]) -> Evidence:
+def _evidence(
+    root: Path, record: Json, folders: dict[str, Path], read: dict[str, pd.DataFrame], of_row: Items
+) -> Evidence:
     parts = []
     for arm, runs in record["arms"].items():
         for run in runs:
@@ -156,20 +158,20 @@ def _evidence(root: Path, record: Json, folders: dict[str, Path], read: dict[str
     for name in record.get("theory", {}):
         table = store.load_table(root, record["study"], record["size"], name)
         tables[name] = pd.DataFrame(table or [])
-    return Evidence(record["study"], record["size"], rows, tables, _items(folders), tuple(record.get("words", ())))
+    return Evidence(record["study"], record["size"], rows, tables, of_row, tuple(record.get("words", ())))
 
 
 def _items(folders: dict[str, Path]) -> Items:
     """The items of a row, read once for each run."""
     kept: dict[str, dict[str, np.ndarray]] = {}
 
-    def items(row: pd.Series) -> np.ndarray | None:
+    def of_row(row: pd.Series) -> np.ndarray | None:
         run = row["run"]
         if run not in kept:
             kept[run] = store.load_scores(folders[run])[1] if run in folders else {}
         return kept[run].get(store.item_key(row.to_dict()))
 
-    return items
+    return of_row
 
 
 def _number(name: str) -> tuple[int, str]:

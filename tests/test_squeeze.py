@@ -105,6 +105,7 @@ def test_the_ends_of_a_range_are_levels_and_what_lies_beyond_is_clipped():
 def test_a_number_that_never_varies_is_told_in_no_bits():
     same = torch.full((1, 4), 2.5)
     assert torch.equal(rounded(torch.randn(9, 4), same, same, 3), same.expand(9, 4))
+    assert torch.equal(rounded(same, same, same, 3), same)
 
 
 def test_all_32_bits_leave_every_number_as_it_is():
@@ -424,9 +425,11 @@ def test_a_squeezed_row_costs_what_the_plain_one_does_and_uses_its_bits(asked):
         assert whole["accuracy"] == plain["accuracy"]
 
 
-def test_the_state_of_a_cache_is_counted_at_the_cut():
-    run = point("attention=softmax", "scratchpad=full")
-    assert numbers(build(run), 1 + 3) == 2 * 2 * 16 * (1 + 3), "two layers, keys and values, 16 wide"
+def test_the_state_of_a_cache_is_counted_at_the_cut(tmp_path):
+    frame = store.read_run(experiment.run(point("evaluate.state_bits=[3]"), tmp_path, quiet=True))
+    found = frame[frame["bits_per_number"].notna()].set_index("length")["state_bits"]
+    per_token = 2 * 2 * 16  # two layers, keys and values, 16 wide
+    assert found.to_dict() == {5: 3 * per_token * (1 + 2), 6: 3 * per_token * (1 + 3)}
 
 
 def test_older_rows_are_read_and_their_bits_are_those_of_their_bytes(asked):

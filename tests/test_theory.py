@@ -182,6 +182,12 @@ def test_one_causal_feature_has_full_rank_and_a_kernel_reaches_all_keys_with_a_r
         assert found["window", n]["rank"] > 0.7 * n
 
 
+def test_a_window_is_the_last_16_keys():
+    band = rank.window(40, seed=0, draw=0) > 0
+    t, j = np.indices((40, 40))
+    assert np.array_equal(band, (j <= t) & (t - j < 16))
+
+
 def test_reach_is_the_exponent_of_an_entropy():
     even = by_map((64,))["softmax", 64]
     assert 60 < even["reach"] < 64

@@ -3,8 +3,9 @@
 import math
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -87,26 +88,33 @@ def table(rows: pd.DataFrame, by: Sequence[str] | None = None, allow_mixed: bool
 
 def _accuracies(scores: pd.DataFrame, inner: list[str]) -> Iterator[tuple[str, object]]:
     """Cells of accuracy: mean, low, high for each split and range, and the lengths that they are a mean over."""
-    splits = {"accuracy": scores} if "split" in inner else {s: scores[scores["split"] == s] for s in SPLITS}
+    columns = ("run", "recipe", "split", "length", "in_range", "accuracy")
+    told = list(zip(*(scores[column].tolist() for column in columns), strict=True))  # frames are slow to cut
+    splits = {"accuracy": None} if "split" in inner else {split: split for split in SPLITS}
     ranges = {"": None} if {"length", "in_range"} & set(inner) else {"": True, "_beyond": False}
     for beyond, within in ranges.items():
-        inside = scores if within is None else scores[scores["in_range"].astype(bool) == within]
-        asked = inside[["run", "split", "length"]].drop_duplicates().groupby("length").size()
-        shared = set(asked.index[asked == len(inside[["run", "split"]].drop_duplicates())])
-        for split, part in splits.items():
-            part = part if within is None else part[part["in_range"].astype(bool) == within]
-            means = part[part["length"].isin(shared)].groupby("run")["accuracy"].mean()
-            one = part["recipe"].nunique() <= 1  # what varies between recipes is no chance
+        inside = [one for one in told if within is None or bool(one[4]) == within]
+        asked = Counter(length for _, _, length in {(run, split, length) for run, _, split, length, *_ in inside})
+        whole = len({(run, split) for run, _, split, *_ in inside})
+        shared = {length for length, count in asked.items() if count == whole}
+        for split, named in splits.items():
+            part = [one for one in inside if named in (None, one[2])]
+            of_run: dict[str, list[float]] = {}
+            for run, _, _, length, _, accuracy in part:
+                if length in shared:
+                    of_run.setdefault(run, []).append(accuracy)
+            means = [sum(values) / len(values) for values in of_run.values()]
+            one = len({recipe for _, recipe, *_ in part}) <= 1  # what varies between recipes is no chance
             low, high = np.clip(t_interval(means), 0, 1) if one else (math.nan, math.nan)
             ends = (f"{split}{beyond}{end}" for end in ("", "_low", "_high"))
-            yield from zip(ends, (means.mean(), low, high), strict=True)
+            yield from zip(ends, (np.mean(means) if means else math.nan, low, high), strict=True)
         if "length" not in inner:
             yield f"lengths{beyond}", " ".join(str(int(length)) for length in sorted(shared))
 
 
 def markdown(table: pd.DataFrame) -> str:
     """A pipe table; ``.993 [.985, 1.000]``: a mean and its interval; what is the same in every row is said once."""
-    same, columns = _columns(table)
+    same, columns = shown(table)
     head, *body = (" | ".join(line) for line in zip(*(column.cells for column in columns), strict=True))
     rule = " | ".join("-" * (len(column.cells[0]) - 1) + "-:"[column.right] for column in columns)
     return "".join([f"{same}\n\n" if same else "", *(f"| {line} |\n" for line in (head, rule, *body))])
@@ -114,7 +122,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 def text(table: pd.DataFrame, width: int = 140) -> str:
     """The same for a terminal: what goes beyond `width` characters follows below, behind the first columns again."""
-    same, columns = _columns(table)
+    same, columns = shown(table)
     first = list(table.columns[: table.columns.get_loc("seeds")])
     keys = [column for column in columns if column.name in first]
     blocks = [list(keys)]
@@ -127,34 +135,49 @@ def text(table: pd.DataFrame, width: int = 140) -> str:
     return "\n\n".join([textwrap.fill(same, width), *parts] if same else parts) + "\n"
 
 
-class _Column(NamedTuple):
+class Column(NamedTuple):
+    """A column as it is printed."""
+
     name: str
     right: bool  # aligned
     cells: list[str]  # the heading first, all of one width
 
 
-def _columns(table: pd.DataFrame) -> tuple[str, list[_Column]]:
+def shown(table: pd.DataFrame) -> tuple[str, list[Column]]:
     """What is the same in every row, as a sentence, and the other columns."""
     same, columns = [], []
     for name in table.columns.drop([f"{c}_{end}" for c in table for end in ("low", "high") if f"{c}_{end}" in table]):
-        if accuracy := f"{name}_low" in table:
-            cells = [_interval(*row) for row in table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)]
+        if estimated := f"{name}_low" in table:
+            cells = [accuracy(*row) for row in table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)]
         else:
-            cells = [_short(value) if name in ("parameters", *COSTS) else word(value) or "-" for value in table[name]]
+            tell = _format(name)
+            cells = [tell(value) or "-" for value in table[name]]
         head = HEADS.get(name, name.replace("_", " "))
         kinds = set(cells) - ({"-"} if name.startswith("lengths") else set())  # without scores there are no lengths
-        if len(kinds) == 1 and len(cells) > 1 and not accuracy:
+        if len(kinds) == 1 and len(cells) > 1 and not estimated:
             same.append(f"{head} {kinds.pop()}")
         else:
             size = max(map(len, [head, *cells]))
             right = pd.api.types.is_numeric_dtype(table[name])
             padded = [cell.rjust(size) if right else cell.ljust(size) for cell in (head, *cells)]
-            columns.append(_Column(name, right, padded))
+            columns.append(Column(name, right, padded))
     return f"In every row: {', '.join(same)}." if same else "", columns
 
 
-def _interval(mean: float, low: float, high: float) -> str:
-    three = [re.sub(r"^0(?=\.)", "", f"{value:.3f}") for value in (mean, low, high)]
+def _format(name: str) -> Callable[[Any], str]:
+    """How the values of a column read."""
+    if name in ("parameters", *COSTS) or name.startswith(("left_", "right_")):
+        return _short
+    return _three if name == "factor" or name.endswith("_p") else word
+
+
+def _three(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.3g}"
+
+
+def accuracy(mean: float, low: float, high: float) -> str:
+    """A mean and its interval, three digits: ``.993 [.985, 1.000]``; ``-`` for none."""
+    three = [re.sub(r"^(-?)0(?=\.)", r"\1", f"{value:.3f}") for value in (mean, low, high)]
     return "-" if math.isnan(mean) else three[0] if math.isnan(low) else f"{three[0]} [{three[1]}, {three[2]}]"
 
 

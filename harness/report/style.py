@@ -102,6 +102,12 @@ def looks(lines: list[Line]) -> dict[str, dict]:
     return found
 
 
+def looks_of(names: Iterable[str]) -> dict[str, dict]:
+    """name -> colour, marker and a solid line, for what is no recipe."""
+    names = list(dict.fromkeys(names))
+    return dict(zip(names, looks([Line(name, "none", "", pd.DataFrame()) for name in names]).values(), strict=True))
+
+
 def width(columns: int) -> float:
     """Inches of a figure that spans 1 or 2 columns of a page. Raises ValueError for another number."""
     if columns not in WIDTHS:

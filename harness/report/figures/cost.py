@@ -18,11 +18,12 @@ COSTS = {
     "state_bytes": "state (bytes)",
     "serial_steps": "serial steps (dependent token computations)",
 }
-WORK = {"flops": "FLOPs of one answer, reasoning included", "scored_pairs": "scored pairs (query, key)"}
+WORK = {"flops": "FLOPs of one answer, reasoning included", "pairs": "scored pairs (query, key) of a head"}
 OF_A_KIND = ("attention", "scratchpad", "trace", "attention.layers")
 ENVELOPE = {"color": "black", "lw": 5, "alpha": 0.16, "solid_capstyle": "round", "zorder": 1}
 SQUARE = {"color": "black", "lw": 1, "linestyle": (0, (1, 1.5)), "zorder": 1}
 NONE = {"marker": "x", "ms": 3.6, "mew": 1.1, "linestyle": ""}
+LIFT = 12  # points above a panel, where the names of the slopes stand
 ROW = 5.5  # points between the marks of two kinds
 
 
@@ -67,11 +68,13 @@ def frontier(rows: pd.DataFrame, threshold: float = 0.95, allow_mixed: bool = Fa
     least of all. A cross above a panel: recipes of that kind were evaluated at this n and none was right often enough.
     The two panels have each their own least, so their recipes may differ.
 
-    The right panel counts pairs of a query and a key, which is (n + T) c for T scratch tokens and c keys that a token
-    reaches, and its dotted line is (n + T) c = n². It is a place to look at, not a bound: what is known (under SETH,
-    THEORY 0.1) is work of n^(2 - o(1)) in the worst case, for exact answers, at dimensions that grow faster than log n.
-    At a finite n that forbids no point below the line, on scalars nothing does at any n, and pairs that are scored
-    only to choose which keys to reach are work too. FLOPs have no such line, since no constant is known for them.
+    The right panel counts the pairs of a query and a key that an answer scores, the mean over heads, layers and loops:
+    (n + T) c for T scratch tokens and c keys that a token reaches. What scores no pairs (a recurrence) has no place
+    there and is named in the note. The dotted line is (n + T) c = n². It is a place to look at, not a bound: what is
+    known (under SETH, THEORY 0.1) is work of n^(2 - o(1)) in the worst case, for exact answers, at dimensions that grow
+    faster than log n. At a finite n that forbids no point below the line, on scalars nothing does at any n, and pairs
+    that are scored only to choose which keys to reach are work too. FLOPs have no such line, since no constant is known
+    for them.
     Raises ValueError if there is no score on ``boundary``, or for rows of several tasks.
     """
     rows = parts.ordered(rows)
@@ -85,8 +88,8 @@ def frontier(rows: pd.DataFrame, threshold: float = 0.95, allow_mixed: bool = Fa
     down, across = (2, 1) if columns == 1 else (1, 2)
     figure, axes = style.panels(rows, down, across, (style.width(columns), 0.4 + 2.5 * down), sharey=False)
     for (measure, title), axis in zip(WORK.items(), axes.flat, strict=True):
-        crosses = _least(axis, data[data[measure] > 0], kinds, measure, looks)
-        axis.set_title(title, loc="left", pad=9 + ROW * crosses)
+        crosses = _least(axis, data, kinds, measure, looks)
+        axis.set_title(title, loc="left", pad=LIFT + ROW * crosses)
         axis.set_xlabel(LENGTH if axis in axes[-1] else "")
     lengths = np.array(sorted(data["length"].unique()), dtype=float)
     axes.flat[1].plot(lengths, lengths**2, **SQUARE)
@@ -100,12 +103,15 @@ def frontier(rows: pd.DataFrame, threshold: float = 0.95, allow_mixed: bool = Fa
         "grey: growth as n and n²",
         casualties(rows),
     ]
-    style.legend(figure, handles, notes)
+    silent = [label for label, kind in kinds.items() if not kind.rows["pairs"].any()]
+    style.legend(figure, handles, [*notes, f"no pairs are scored by {', '.join(silent)}" if silent else ""])
     return figure
 
 
 def _priced(data: pd.DataFrame) -> pd.DataFrame:
-    return data.assign(flops=data["prompt_flops"] + data["decode_flops"])
+    """With the columns flops, of prompt and decoding, and pairs, of one head of one layer in one loop."""
+    heads = data[["layers", "heads", "loops"]].astype(float).fillna(1).prod(axis=1)
+    return data.assign(flops=data["prompt_flops"] + data["decode_flops"], pairs=data["scored_pairs"] / heads)
 
 
 def _kinds(data: pd.DataFrame) -> dict[str, Line]:
@@ -120,20 +126,24 @@ def _kinds(data: pd.DataFrame) -> dict[str, Line]:
 def _least(axis: Axes, data: pd.DataFrame, kinds: dict[str, Line], measure: str, looks: dict[str, dict]) -> int:
     """Draw the least of every kind; how many rows of crosses stand above the panel."""
     style.length_axis(axis, data["length"])
-    every = data.groupby(["length", "recipe"])[measure].mean()
-    best = data[data["enough"]].groupby(["length", "recipe"])[measure].mean()
+    every = data[data[measure] > 0].groupby(["length", "recipe"])[measure].mean()
+    best = data[data["enough"] & (data[measure] > 0)].groupby(["length", "recipe"])[measure].mean()
     least = best.groupby("length").min()
     axis.plot(least, **ENVELOPE)
     seen, crosses = [(least if len(least) else every.groupby("length").min()).head(1)], 0
     for label, kind in kinds.items():
         of_kind = best[best.index.get_level_values("recipe").isin(kind.rows["recipe"])]
-        own = of_kind.groupby("length").min().reindex(sorted(kind.rows["length"].unique()))
+        enough = kind.rows.groupby("length")["enough"].any()
+        own = of_kind.groupby("length").min().reindex(enough.index)
         axis.plot(own, **looks[label], label=label)  # broken where none is enough
-        seen.append(own.dropna() if len(of_kind) else every.groupby("length").min())
-        if own.isna().any():
-            lift = mpl.transforms.ScaledTranslation(0, (4 + ROW * crosses) / 72, axis.figure.dpi_scale_trans)
+        seen.append(own.dropna())
+        if not enough.all():
+            lift = mpl.transforms.ScaledTranslation(0, (LIFT + ROW * crosses) / 72, axis.figure.dpi_scale_trans)
             above = {"transform": axis.get_xaxis_transform() + lift, "clip_on": False}
-            axis.plot(own.index[own.isna()], np.ones(own.isna().sum()), color=looks[label]["color"], **NONE, **above)
+            lost = enough.index[~enough]
+            axis.plot(lost, np.ones(len(lost)), color=looks[label]["color"], **NONE, **above)
             crosses += 1
-    style.cost_axis(axis, pd.concat(seen))
+    seen.append(every.droplevel("recipe") if best.empty else every.iloc[:0].droplevel("recipe"))
+    if len(shown := pd.concat(seen)):
+        style.cost_axis(axis, shown)
     return crosses

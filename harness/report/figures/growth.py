@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from harness.report import style
 from harness.report.figures.parts import LENGTH
 from harness.report.scaling import Law
-from harness.report.select import Line, known, word
+from harness.report.select import known, word
 
 LINE = {"power": "r* ~ n^{}", "exponential": "r* ~ 2^({} n)", "logarithm": "r* = a + {} log n"}
 DODGE = 0.09  # octaves between groups at one length, so that their bars stand side by side
@@ -42,7 +42,7 @@ def required_resource(
     every = pd.concat([part for part, _ in groups.values()]) if groups else pd.DataFrame()
     if every.empty:
         raise ValueError(f"nothing to draw: no value of {resource} was tried at any length")
-    looks = style.looks([Line(label or resource, "none", "", part) for label, (part, _) in groups.items()])
+    looks = style.looks_of(groups)
     figure, axes = style.sheet(f"{resource}: the least that solves length n", 1, 1, (style.width(columns), 3))
     axis = axes[0, 0]
     ends = np.exp([*every["estimate"], *(e for e in [*every["low"], *every["high"]] if np.isfinite(e))])
@@ -93,7 +93,7 @@ def table_against_length(
     ]
     words = pd.concat(told, axis=1).agg(" ".join, axis=1) if each else pd.Series(y, index=table.index)
     names = list(words.unique())  # in the order of the table's values
-    looks = style.looks([Line(name, "none", "", table) for name in names])
+    looks = style.looks_of(names)
     figure, axes = style.sheet(label or y, 1, 1, (style.width(columns), 2.9))
     axis = axes[0, 0]
     style.length_axis(axis, table[x])

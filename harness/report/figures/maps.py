@@ -17,10 +17,11 @@ from harness.report.figures.parts import LENGTH, MEASURE
 from harness.report.select import casualties, complete, known, lines, order, scored, varying, word
 from harness.report.stats import solved
 
-NAMES = {"length": LENGTH, "steps": "reasoning steps k", "task.dim": "dimension d (task.dim)"}
+NAMES = {"length": LENGTH, "steps": "reasoning steps k", "task.dim": "d (task.dim)"}
 EXACT = 10  # numbers of steps; more are pooled by octave
 EDGE = 0.55  # inches of labels beside a panel
 BARS = 0.75  # inches of the colour bar
+SHORTEST = 1.45  # inches of a panel, beside which the words of its bar find room
 NARROW = 0.27  # inches of a cell in which its number can be read
 BOUND = {"color": "black", "lw": 1.2, "linestyle": (0, (1, 1.5))}
 
@@ -50,8 +51,8 @@ def steps_map(rows: pd.DataFrame, split: str = "boundary", allow_mixed: bool = F
     for label, axis in zip(titles, axes, strict=True):
         part = found[label].set_index(["bin", "length"])
         values = part["accuracy"].unstack().reindex(index=up, columns=lengths)
-        framed = list(part.index[part["trained"]])
-        fitted &= cells.grid(axis, values, lambda y, x, v=values: _digits(v.loc[y, x]), shade, room, framed)
+        outlined = list(part.index[part["trained"]])
+        fitted &= cells.grid(axis, values, lambda y, x, v=values: _digits(v.loc[y, x]), shade, room, outlined)
         cells.ticks(axis, across, up, room)
     cells.bar(figure, axes, shade, MEASURE, {"chance": data["chance"].dropna()})
     apart = max(part["apart"].max() for part in found.values())
@@ -61,7 +62,10 @@ def steps_map(rows: pd.DataFrame, split: str = "boundary", allow_mixed: bool = F
     zero = any(len(members) > 1 and members[-1].scratchpad == "none" for members in families.values())
     notes += ["with a frame at k = 0: scratchpad none" if zero else ""]
     notes += ["k in octaves" if len(bins) > EXACT else "", casualties(rows)]
-    style.legend(figure, [cells.framed("trained at this k"), cells.missing("not run")], notes)
+    holes = any(part["accuracy"].count() < len(lengths) * len(up) for part in found.values())
+    framed = any(part["trained"].any() for part in found.values())
+    handles = [*([cells.framed("trained at this k")] if framed else []), *([cells.missing("not run")] if holes else [])]
+    style.legend(figure, handles, notes)
     return figure
 
 
@@ -102,20 +106,21 @@ def phase_map(
     at, up = (sorted(every[column].unique(), key=lambda v, c=column: order(c, word(v))) for column in (x, y))
     titles = list(panels)
     figure, axes, room = _panels(rows, titles, len(at), len(up), columns, NAMES.get(x, x), NAMES.get(y, y))
-    shade = Normalize(0, 1)
+    shade, holes = Normalize(0, 1), False
     for label, axis in zip(titles, axes, strict=True):
         part = pd.concat(panels[label])
         counts = solved(part).groupby([part[y], part[x]]).agg(["sum", "count"])
         values = (counts["sum"] / counts["count"]).unstack().reindex(index=up, columns=at)
         cells.grid(axis, values, lambda j, i, c=counts: f"{c.loc[(j, i), 'sum']}/{c.loc[(j, i), 'count']}", shade, room)
         cells.ticks(axis, [word(value) for value in at], [word(value) for value in up], room)
+        holes |= bool(values.isna().any(axis=None))
         if bound is not None:
             axis.plot(np.arange(len(at)), np.interp([bound(v) for v in at], up, np.arange(len(up))), **BOUND)
     cells.bar(figure, axes, shade, "share of seeds that solve", {})
     where = "" if "length" in (x, y) else f" at the longest trained length ({_span(data['length'])})"
     goes = [f"{c.split('.')[-1]} goes with {with_axis[c]}" for c in along]
     notes = [f"{split}, accuracy ≥ chance + 0.9 (1 − chance){where}", *goes, casualties(rows)]
-    handles = [cells.missing("not run")]
+    handles = [cells.missing("not run")] if holes else []
     handles += [Line2D([], [], label="bound", **BOUND)] if bound is not None else []
     style.legend(figure, handles, notes)
     return figure
@@ -171,7 +176,7 @@ def _panels(
     most = max(1, int(width / max(EDGE + NARROW * across, 1.2)))
     down = math.ceil(len(titles) / most)
     beside = math.ceil(len(titles) / down)
-    room = min(0.62, (width / beside - EDGE) / across), float(np.clip(1.9 / up, 0.17, 0.3))
+    room = min(0.62, (width / beside - EDGE) / across), max(0.17, min(0.3, 1.9 / up), SHORTEST / up)
     letters = int(width / beside / style.LETTER)
     heads = [textwrap.fill(title, letters) for title in titles]
     lines = max(head.count("\n") + 1 for head in heads)

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from harness.report import style
 from harness.report.figures import parts
 from harness.report.figures.parts import BAND_FROM, CHANCE
-from harness.report.select import Line, casualties, known, lines, order, scored, word
+from harness.report.select import casualties, known, lines, order, scored, word
 from harness.report.stats import over_seeds
 
 REFERENCE = ("label", "x", "published", "low", "high", "source")
@@ -45,12 +45,12 @@ def published(
     data = scored(parts.drawn(rows, [split], allow_mixed), as_trained=True)
     known([x, measure], data.columns)
     labels = _labels(data)
-    reference = reference.sort_values(["label", "x"], key=lambda column: column.map(_place), ignore_index=True)
-    looks = style.looks([Line(word(label), "none", "", data) for label in reference["label"].unique()])
+    told = sorted(reference.itertuples(index=False), key=lambda row: (_place(row.label), _place(row.x)))
+    looks = style.looks_of(word(row.label) for row in told)
     figure, axes = style.panels(rows, 1, 1, (style.width(columns), min(style.width(columns), 4.2) - 0.2))
     axis = axes[0, 0]
     missing, far, there, lowest = [], 0, [], [data["chance"].min()]
-    for row in reference.itertuples():
+    for row in told:
         here = data[(labels["label"] == row.label) | (labels["variant"] == row.label) | (labels["recipe"] == row.label)]
         here = here[here[x].map(word) == word(row.x)]
         name = f"{row.label} at {x.split('.')[-1]} {word(row.x)}"
@@ -85,7 +85,7 @@ def published(
         Line2D([], [], label=word(label), **looks[word(label)] | {"linestyle": ""}) for label in dict.fromkeys(there)
     ]
     handles += [Line2D([], [], label="equal", **DIAGONAL), Patch(label=f"within {tolerance:g}", **BAND)]
-    sources = ", ".join(dict.fromkeys(reference["source"].dropna().map(str)))
+    sources = ", ".join(dict.fromkeys(filter(None, (word(row.source) for row in told))))
     notes = [
         f"{far} of {len(there)} points further than {tolerance:g} apart",
         f"published: {sources}" if sources else "",

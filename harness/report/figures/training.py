@@ -35,7 +35,7 @@ def learning_curves(curves: pd.DataFrame, columns: int = 2) -> Figure:
     ``chance`` tells it. Raises ValueError for a missing column or if no row has a loss.
     """
     known(NEEDED, curves.columns)
-    curves = parts.ordered(curves)
+    curves = curves.sort_values(["recipe", "run", "update"], kind="stable", ignore_index=True)
     told = complete(curves[np.isfinite(curves["loss"]) & curves["loss"].gt(0)])
     if told.empty:
         raise ValueError(f"nothing to draw: none of these {curves['run'].nunique()} runs has a loss above 0")
@@ -122,7 +122,7 @@ def success_over_rate(
     handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
     handles += [Line2D([], [], label="chosen by validation", color=style.GREY, **RING)]
     seeds = sorted({int(count) for count in every.groupby(["recipe"])["run"].nunique()})
-    notes = [f"{split}, longest trained length, {'/'.join(map(str, seeds))} seeds a point, 95 % Wilson interval"]
+    notes = [f"{split}, longest trained length, {'/'.join(map(str, seeds))} seed(s) a point, 95 % Wilson interval"]
     notes += [f"chosen at the edge of the grid: {', '.join(edges)}" if edges else "", casualties(rows)]
     style.legend(figure, handles, notes)
     return figure
