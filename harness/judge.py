@@ -161,8 +161,9 @@ def _evidence(
     return Evidence(record["study"], record["size"], rows, tables, of_row, tuple(record.get("words", ())))
 
 
-def _items(folders: dict[str, Path]) -> Items:
-    """The items of a row, read once for each run."""
+def items(roots: Sequence[Path]) -> Items:
+    """Row -> which of its test items are right, None where they are not kept; a run's are read once."""
+    folders = {folder.name: folder for root in reversed(roots) for folder in store.runs(root)}
     kept: dict[str, dict[str, np.ndarray]] = {}
 
     def of_row(row: pd.Series) -> np.ndarray | None:

@@ -31,8 +31,13 @@ class _Contender:
     task: str
     problem: str  # the task with its settings: only one problem's recipes are rivals
     scores: pd.DataFrame  # boundary and broad, within the trained lengths, at the trained number of steps
-    prices: pd.Series  # length -> budget, a mean over runs and splits
+    prices: dict[float, float]  # length -> budget, a mean over runs and splits
     note: str
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What rivals differ in."""
+        return self.line.variant, self.line.scratchpad
 
 
 def matched(
@@ -95,12 +100,12 @@ def _contenders(rows: pd.DataFrame, budget: str) -> tuple[list[_Contender], list
             notes.append("at the edge of its learning-rate grid")
         scores = at_trained_steps(rows.loc[line.rows.index[scored]])
         scores = scores[scores["split"].isin(SPLITS) & scores["in_range"].eq(True)]
-        prices = BUDGETS[budget](scores).astype(float).groupby(scores["length"]).mean().dropna()
+        prices = BUDGETS[budget](scores).astype(float).groupby(scores["length"]).mean().dropna().to_dict()
         if first["run"] not in chosen:
             notes.insert(0, f"validation chose another learning rate than {word(first[RATE])}")
         elif scores.empty:
             notes.insert(0, "no scores within the trained lengths")
-        elif prices.empty:
+        elif not prices:
             notes.insert(0, f"its {budget} are not known")
         else:
             settings = [column for column in rows if column.startswith("task.")]
@@ -113,9 +118,9 @@ def _contenders(rows: pd.DataFrame, budget: str) -> tuple[list[_Contender], list
 
 def _common(left: _Contender, right: _Contender) -> float | None:
     """The longest length to compare two rivals at; None if they are none, or were trained on no length in common."""
-    same = (left.line.variant, left.line.scratchpad) == (right.line.variant, right.line.scratchpad)
-    shared = left.prices.index.intersection(right.prices.index)
-    return None if same or left.problem != right.problem or shared.empty else shared.max()
+    if left.problem != right.problem or left.kind == right.kind:
+        return None
+    return max(left.prices.keys() & right.prices.keys(), default=None)
 
 
 def _factor(one: float, other: float) -> float:
@@ -143,7 +148,7 @@ def _alone(one: _Contender, nearest: tuple[float, str, float] | None, budget: st
     """The row of a recipe that has no partner; what is nearest to it, and how far."""
     within = f"no partner within {100 * tolerance:g} %"
     if nearest is None:
-        length, why = one.prices.index.max(), "no rival on this problem has a budget to compare at a length in common"
+        length, why = max(one.prices), "no rival on this problem has a budget to compare at a length in common"
     else:
         length, why = nearest[2], f"nearest is {nearest[1]} at {max(nearest[0], 1.01):.3g}x"
     about = {"task": one.task, "left": one.line.label, "length": int(length), f"left_{budget}": one.prices[length]}

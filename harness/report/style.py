@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
@@ -234,8 +235,9 @@ def legend(figure: Figure, handles: list[Artist], notes: Iterable[str]) -> None:
 
 def _settle(figure: Figure) -> None:
     """Lay out once and round: the solver's last bits vary from call to call, and an svg names clip paths after them."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):  # not for a second format
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
     for axis, which in product(figure.axes, ("original", "active")):
         axis.set_position(Bbox(axis.get_position(which == "original").get_points().round(5)), which)
 
