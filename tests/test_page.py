@@ -267,7 +267,7 @@ def test_settings_stand_beside_their_run_and_fingerprints_once():
     assert parsed.faults == []
     assert len(re.findall(r'<details id="machine-', text)) == 2
     assert "2 were found in 9 runs" in parsed.text
-    assert "threads 1 (8 runs), 2 (1 runs)" in parsed.text
+    assert "threads 1 (8 runs), 2 (1 run)" in parsed.text
     assert "torch 2.13.0 (" not in parsed.text
     assert f"{names[3]} machine 2 , scores seed: 3 task: name: pairwise" in parsed.text
     assert f"{names[-1]} its fingerprint is not told, scores seed: 9" in parsed.text

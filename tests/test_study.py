@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from functools import cache
 
 import pytest
 
@@ -18,9 +19,15 @@ def study(request):
     return Study.load(request.param)
 
 
+@cache
+def points_of(name, size):
+    """Composing hundreds of points takes its time: once is enough."""
+    return Study.load(name).points(size)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_composes(study, size):
-    points = study.points(size)
+    points = points_of(study.name, size)
     assert set(points) <= set(study.arms)
     assert all(points.values())
     assert points or study.measured(size)
@@ -44,12 +51,12 @@ def test_the_header_says_command_minutes_and_what_to_expect(study):
 
 def test_seeds_are_several_in_all_but_the_smoke(study):
     for size in ("small", "full"):
-        for arm, points in study.points(size).items():
+        for arm, points in points_of(study.name, size).items():
             assert len({point.seed for point in points}) >= (3 if size == "full" else 1), arm
 
 
 def test_the_full_size_tries_several_learning_rates(study):
-    for arm, points in study.points("full").items():
+    for arm, points in points_of(study.name, "full").items():
         rates = {point.train.learning_rate for point in points}
         assert len(rates) >= 3, arm
 
@@ -80,10 +87,10 @@ def test_a_figure_names_arms_and_settings_that_there_are(study):
 
 
 def test_words_of_the_line_replace_axes():
-    study, size, words = asked(["study=pairwise_conjecture", "seed=7", "attention=gru"])
+    study, size, words = asked(["study=hops", "seed=7,8", "attention=gru"])
     assert size == "small"
     for points in study.points(size, words).values():
-        assert {point.seed for point in points} == {7}
+        assert {point.seed for point in points} == {7, 8}
         assert {point.attention.name for point in points} == {"gru"}
 
 

@@ -2,8 +2,9 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,12 @@ BUDGETS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
 ROUNDING = 1e-9  # of a ratio
 
 
+class _Score(NamedTuple):
+    accuracy: float
+    examples: float
+    right: np.ndarray | None  # which of its items are, (examples,) bool
+
+
 @dataclass(frozen=True)
 class _Contender:
     """A recipe at the learning rate that validation chose, and what it costs."""
@@ -30,7 +37,7 @@ class _Contender:
     line: Line
     task: str
     problem: str  # the task with its settings: only one problem's recipes are rivals
-    scores: pd.DataFrame  # boundary and broad, within the trained lengths, at the trained number of steps
+    scores: Mapping[tuple[float, str], Mapping[int, _Score]]  # (trained length, boundary or broad) -> seed -> score
     prices: dict[float, float]  # length -> budget, a mean over runs and splits
     note: str
 
@@ -68,7 +75,7 @@ def matched(
         raise ValueError("nothing to compare: there are no runs")
     if not allow_mixed:
         check_versions(rows)
-    contenders, absent = _contenders(complete(rows.reset_index(drop=True)), budget)
+    contenders, absent = _contenders(complete(rows.reset_index(drop=True)), budget, items)
     pairs, partners = [], {id(one): math.inf for one in contenders}
     nearest: dict[int, tuple[float, str, float]] = {}  # how far, who, at which length
     for left, right in itertools.combinations(contenders, 2):
@@ -80,27 +87,28 @@ def matched(
                 nearest[id(one)] = factor, other.line.label, length
             partners[id(one)] = min(partners[id(one)], factor)
         if factor <= 1 + tolerance + ROUNDING:
-            pairs.append(_pair(left, right, length, factor, budget, items))
+            pairs.append(_pair(left, right, length, factor, budget))
     alone = [one for one in contenders if partners[id(one)] > 1 + tolerance + ROUNDING]
     lonely = [_alone(one, nearest.get(id(one)), budget, tolerance) for one in alone]
     return _adjusted(pd.DataFrame([*pairs, *lonely, *absent]).reindex(columns=_columns(budget)))
 
 
-def _contenders(rows: pd.DataFrame, budget: str) -> tuple[list[_Contender], list[dict]]:
+def _contenders(rows: pd.DataFrame, budget: str, items: Items) -> tuple[list[_Contender], list[dict]]:
     """Those that can be compared, and a row with the reason for each recipe that cannot."""
     rows = rows.drop_duplicates([column for column in ONE_ROW if column in rows])  # a run that two arms share
     rows = rows.assign(train_flops=rows.get("train_flops", math.nan))
     choice = tuned(rows)
     chosen = set(choice.rows["run"])
+    scored = at_trained_steps(rows[rows["accuracy"].notna()])
+    scored = scored[scored["split"].isin(SPLITS) & scored["in_range"].eq(True)]
+    scored = scored.assign(price=BUDGETS[budget](scored).astype(float))
     found, absent = [], []
     for line in lines(rows.drop(columns="stop")):
-        first, scored = line.rows.iloc[0], line.rows["accuracy"].notna()
+        first, scores = line.rows.iloc[0], scored[scored.index.isin(line.rows.index)]
         notes = [casualties(line.rows)]
         if f"{word(first['attention'])} {word(first['scratchpad'])}" in choice.edges:
             notes.append("at the edge of its learning-rate grid")
-        scores = at_trained_steps(rows.loc[line.rows.index[scored]])
-        scores = scores[scores["split"].isin(SPLITS) & scores["in_range"].eq(True)]
-        prices = BUDGETS[budget](scores).astype(float).groupby(scores["length"]).mean().dropna().to_dict()
+        prices = scores.groupby("length")["price"].mean().dropna().to_dict()
         if first["run"] not in chosen:
             notes.insert(0, f"validation chose another learning rate than {word(first[RATE])}")
         elif scores.empty:
@@ -110,7 +118,8 @@ def _contenders(rows: pd.DataFrame, budget: str) -> tuple[list[_Contender], list
         else:
             settings = [column for column in rows if column.startswith("task.")]
             problem = " ".join(word(first[column]) for column in ("task", *settings))
-            found.append(_Contender(line, word(first["task"]), problem, scores, prices, _said(notes)))
+            of_seed = _of_seed(scores, items)
+            found.append(_Contender(line, word(first["task"]), problem, of_seed, prices, _said(notes)))
             continue
         absent.append({"task": word(first["task"]), "left": line.label, "note": _said(notes)})
     return found, absent
@@ -129,14 +138,14 @@ def _factor(one: float, other: float) -> float:
     return 1.0 if low == high else high / low if low else math.inf
 
 
-def _pair(left: _Contender, right: _Contender, length: float, factor: float, budget: str, items: Items) -> dict:
-    sides = [side.scores[side.scores["length"] == length] for side in (left, right)]
-    seeds = set(sides[0]["seed"]) & set(sides[1]["seed"])
+def _pair(left: _Contender, right: _Contender, length: float, factor: float, budget: str) -> dict:
+    sides = [{split: side.scores.get((length, split), {}) for split in SPLITS} for side in (left, right)]
+    seeds = set.intersection(*({seed for scores in side.values() for seed in scores} for side in sides))
     cells = {"task": left.task, "left": left.line.label, "right": right.line.label, "length": int(length)}
     cells |= {"seeds": len(seeds), f"left_{budget}": left.prices[length], f"right_{budget}": right.prices[length]}
     over = []
     for split in SPLITS:
-        found = _difference(*(side[side["split"] == split] for side in sides), items)
+        found = _difference(*(side[split] for side in sides))
         ends = {"": found.value, "_low": found.low, "_high": found.high}
         cells |= {f"{split}_difference{end}": value for end, value in ends.items()} | {f"{split}_p": found.p}
         over += [f"{found.n} {found.unit}"] if not math.isnan(found.value) else []
@@ -155,19 +164,27 @@ def _alone(one: _Contender, nearest: tuple[float, str, float] | None, budget: st
     return about | {"note": _said([f"{within}: {why}", one.note])}
 
 
-def _difference(left: pd.DataFrame, right: pd.DataFrame, items: Items) -> Estimate:
+def _of_seed(scores: pd.DataFrame, items: Items) -> dict[tuple[float, str], dict[int, _Score]]:
+    found: dict[tuple[float, str], dict[int, _Score]] = {}
+    for _, row in scores.iterrows():
+        score = _Score(row["accuracy"], row.get("examples", math.nan), items(row))
+        found.setdefault((row["length"], row["split"]), {})[row["seed"]] = score
+    return found
+
+
+def _difference(left: Mapping[int, _Score], right: Mapping[int, _Score]) -> Estimate:
     """Of accuracy on one split, at one length: by test items, by seeds, or from seeds that are not shared."""
-    left, right = (side.drop_duplicates("seed").set_index("seed", drop=False) for side in (left, right))
-    examples = pd.concat([side.get("examples", pd.Series(dtype=float)) for side in (left, right)]).min()
-    examples = 0 if math.isnan(examples) else int(examples)
-    seeds = left.index.intersection(right.index)
-    if seeds.empty:
-        return difference(left["accuracy"], right["accuracy"], items=examples or None)
-    kept = [tuple(items(side.loc[seed]) for side in (left, right)) for seed in seeds]
-    if all(one is not None and other is not None for one, other in kept):
-        cut = [min(map(len, pair)) for pair in kept]  # fewer items are the first of more
-        return paired(*([pair[side][:count] for pair, count in zip(kept, cut, strict=True)] for side in (0, 1)))
-    return _by_seeds(*(side.loc[seeds, "accuracy"].to_numpy(float) for side in (left, right)), examples)
+    told = [score.examples for side in (left, right) for score in side.values() if score.examples > 0]
+    examples = int(min(told, default=0))
+    seeds = sorted(left.keys() & right.keys())
+    if not seeds:
+        return difference(*([score.accuracy for score in side.values()] for side in (left, right)), examples or None)
+    pairs = [(left[seed], right[seed]) for seed in seeds]
+    if all(score.right is not None for pair in pairs for score in pair):
+        cut = [min(len(score.right) for score in pair) for pair in pairs]  # fewer items are the first of more
+        kept = [[score.right[:count] for score in pair] for pair, count in zip(pairs, cut, strict=True)]
+        return paired(*zip(*kept, strict=True))
+    return _by_seeds(*np.array([[score.accuracy for score in pair] for pair in pairs]).T, examples)
 
 
 def _by_seeds(left: np.ndarray, right: np.ndarray, examples: int) -> Estimate:

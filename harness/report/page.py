@@ -84,7 +84,7 @@ def page(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=seen,
+        
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -193,11 +193,15 @@ def _group(label: str, firsts: pd.DataFrame, scores: _Scores) -> _Group:
             score = scores.get((one["run"], split), {}).get(longest)
             one[split] = "-" if score is None else compare.accuracy(*score)
             means[split] += [score[0]] if score else []
-    parts = [f"{len(found)} run{'s' * (len(found) > 1)}"]
+    parts = [_runs(len(found))]
     parts += [f"{split} {np.mean(values):.3f}" for split, values in means.items() if values]
     parts += [f"at length {int(longest)}"] if lengths else []
     parts += [f"{count} {how}" for how, count in Counter(one["status"] for one in found).items() if how != "done"]
     return _Group(label, ", ".join(parts), found)
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
 
 
 def _how(status: Any) -> str:
@@ -217,4 +221,4 @@ def _differing(machines: Sequence[Mapping[str, str]], of_run: Mapping[str, int])
     for field in dict.fromkeys(field for one in machines for field in one):
         values = Counter(machines[place - 1].get(field, "not told") for place in of_run.values())
         if len(values) > 1:
-            yield field, ", ".join(f"{value} ({count} runs)" for value, count in values.most_common())
+            yield field, ", ".join(f"{value} ({_runs(count)})" for value, count in values.most_common())
