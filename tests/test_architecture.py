@@ -309,7 +309,7 @@ def test_what_answers_at_once_imports_no_torch(path):
 def test_torch_is_seen_behind_other_files():
     assert heavy(FILES, "harness/experiment.py")
     assert heavy(FILES, "harness/launch.py")
-    assert heavy(FILES | {"harness/nearest.py": "from torch import nn"}, "harness/report/figures.py")
+    assert heavy(FILES | {"harness/nearest.py": "from torch import nn"}, "harness/report/figures/maps.py")
     assert heavy(FILES | {"tasks/__init__.py": "import torch"}, "harness/settings.py")
 
 
@@ -319,6 +319,6 @@ def test_every_room_has_a_floor():
 
 
 def test_the_whole_house_is_looked_at():
-    assert {"harness/__main__.py", "harness/report/figures.py", "harness/attention/softmax.py", "tasks/base.py"} <= set(
+    assert {"harness/__main__.py", "harness/report/figures/maps.py", "harness/attention/softmax.py", "tasks/base.py"} <= set(
         FILES
     )

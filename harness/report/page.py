@@ -84,7 +84,7 @@ def page(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
-        
+        finalize=seen,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -116,7 +116,7 @@ def _look(value: str, prefix: str) -> str:
     """A value that refers to nothing beyond the figure; empty for any other."""
     kept = INNER.sub(rf"url(#{prefix}\1)", value)
     beside = INNER.sub("", value)
-    return kept if VALUE.fullmatch(beside) and "url" not in beside.lower() else ""
+    return kept if VALUE.fullmatch(beside) else ""
 
 
 def _local(name: Any) -> str:
