@@ -60,7 +60,7 @@ def inline(picture: Picture, prefix: str) -> Markup:
     try:
         if "<!ENTITY" in picture.svg:
             raise ValueError("it defines entities")
-        root = ElementTree.fromstring(seen(picture.svg))
+        root = ElementTree.fromstring(picture.svg)
         if _local(root.tag) != "svg":
             raise ValueError(f"its root is {_local(root.tag)}")
         drawn = "".join(part for child in root for part in _drawn(child, prefix, 0))
@@ -116,7 +116,7 @@ def _look(value: str, prefix: str) -> str:
     """A value that refers to nothing beyond the figure; empty for any other."""
     kept = INNER.sub(rf"url(#{prefix}\1)", value)
     beside = INNER.sub("", value)
-    return kept if VALUE.fullmatch(beside) else ""
+    return kept if VALUE.fullmatch(beside) and "url" not in beside.lower() else ""
 
 
 def _local(name: Any) -> str:
