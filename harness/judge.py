@@ -128,6 +128,8 @@ def _drawn(found: Evidence, said: Json) -> Figure | None:
         return None
     if draw == "required_resource":
         return _required(tuned(rows).rows, said)
+    if draw in ("phase_map", "frontier", "steps_map"):  # other learning rates would be panels and lines of their own
+        rows = tuned(rows).rows
     return getattr(figures, draw)(rows, **settings)
 
 

@@ -220,11 +220,12 @@ def test_a_verdict_leads_to_its_details_and_they_to_the_deciding_runs(made):
     assert {"#claim-C7", "#claim-C8"} <= set(links)
     first = verdicts()[0]
     assert first.runs
-    assert {f"#run-{run}" for run in first.runs} <= set(links)
+    (details,) = re.findall(r'<article id="claim-C7">.*?</article>', made, re.DOTALL)
+    inside = [attributes["href"] for tag, attributes in Parsed(details).elements if tag == "a"]
+    assert inside == ["#figure-1", "#figure-2", *(f"#run-{run}" for run in first.runs)]
     assert (
         places["claim-C7"] < places["figure-1"] < places[f"run-{first.runs[0]}"] < places[f"settings-{first.runs[0]}"]
     )
-    assert "#figure-1" in links
 
 
 def test_a_deciding_run_that_is_not_among_the_rows_is_named_without_a_link():
@@ -368,6 +369,7 @@ ATTACKS = [
     "<image xlink:href='data:image/svg+xml;base64,AAAA'/>",
     "<image href='javascript:alert(1)'/>",
     "<rect fill='url(http://a.example/x#a)'/>",
+    "<rect fill='url(example.svg#a)'/>",
     "<rect style='fill: url(//a.example/x#a)'/>",
     "<rect style='fill: URL(http://a.example)'/>",
     "<rect style='fill: u\\72l(http://a.example)'/>",
@@ -421,6 +423,7 @@ def poisoned(poison):
     rows["run"] += poison
     rows["reason"] += poison
     rows["recipe"] += poison
+    rows["seed"] = rows["seed"].astype(str) + poison
     rows.loc[rows["status"] == "FAILED", "status"] = f"FAILED{poison}"
     names = list(rows["run"].unique())
     claims = verdicts(sentence=poison, source=poison, mind=poison, note=poison, corrected=poison, needs=poison)

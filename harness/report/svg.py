@@ -60,7 +60,7 @@ def inline(picture: Picture, prefix: str) -> Markup:
     try:
         if "<!ENTITY" in picture.svg:
             raise ValueError("it defines entities")
-        root = ElementTree.fromstring(picture.svg)
+        root = ElementTree.fromstring(seen(picture.svg))
         if _local(root.tag) != "svg":
             raise ValueError(f"its root is {_local(root.tag)}")
         drawn = "".join(part for child in root for part in _drawn(child, prefix, 0))

@@ -89,7 +89,7 @@ def frontier(rows: pd.DataFrame, threshold: float = 0.95, allow_mixed: bool = Fa
     figure, axes = style.panels(rows, down, across, (style.width(columns), 0.4 + 2.5 * down), sharey=False)
     for (measure, title), axis in zip(WORK.items(), axes.flat, strict=True):
         crosses = _least(axis, data, kinds, measure, looks)
-        axis.set_title(title, loc="left", pad=LIFT + ROW * crosses)
+        axis.set_title(title, loc="left", pad=LIFT + 2 + ROW * crosses)
         axis.set_xlabel(LENGTH if axis in axes[-1] else "")
     lengths = np.array(sorted(data["length"].unique()), dtype=float)
     axes.flat[1].plot(lengths, lengths**2, **SQUARE)
@@ -98,7 +98,6 @@ def frontier(rows: pd.DataFrame, threshold: float = 0.95, allow_mixed: bool = Fa
     handles += [Line2D([], [], label="none is right often enough", color=style.GREY, **NONE)]
     notes = [f"least over recipes of which half of the seeds have accuracy ≥ {threshold:g} on boundary"]
     notes += [
-        "crosses from below in the legend's order",
         "T scratch tokens, c keys reached a token",
         "grey: growth as n and n²",
         casualties(rows),
@@ -142,6 +141,8 @@ def _least(axis: Axes, data: pd.DataFrame, kinds: dict[str, Line], measure: str,
             above = {"transform": axis.get_xaxis_transform() + lift, "clip_on": False}
             lost = enough.index[~enough]
             axis.plot(lost, np.ones(len(lost)), color=looks[label]["color"], **NONE, **above)
+            sample = looks[label] | {"lw": 0.9, "ms": 2.8}  # whose row it is, for who sees no hue
+            axis.plot([-0.07, -0.035, 0], [1, 1, 1], **sample, transform=axis.transAxes + lift, clip_on=False)
             crosses += 1
     seen.append(every.droplevel("recipe") if best.empty else every.iloc[:0].droplevel("recipe"))
     if len(shown := pd.concat(seen)):
