@@ -163,9 +163,9 @@ class Task(ABC):
         return None
 
     def state_bits(self, length: int) -> float | None:
-        """Bits that a one-pass recurrence must carry at least over the middle of prompts of this length; None if unknown.
+        """Bits that a one-pass recurrence must carry at least over the middle of prompts of this length, or None.
 
-        The middle is after n // 2 items. Here log2 of :meth:`classes`, for tasks in which few items lead to every class.
+        The middle is after n // 2 items. Here it is log2 of :meth:`classes`, for tasks in which few items lead to all.
         """
         classes = self.classes()
         return None if classes is None else log2(classes)
