@@ -1,7 +1,7 @@
 """From results folders to verdicts and figures: each study's evidence is read, its claims are judged, it is drawn."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def claims() -> list[Claim]:
 def evidence(roots: Sequence[Path]) -> dict[str, Evidence]:
     """study -> what was found of it, in the largest size that was run."""
     found: dict[str, Evidence] = {}
-    folders = {folder.name: folder for root in reversed(roots) for folder in store.runs(root)}
+    folders = store.folders(roots)
     read: dict[str, pd.DataFrame] = {}
     largest = sorted(
         store.load_studies(roots), key=lambda pair: SIZES.index(pair[1]["size"]) if pair[1]["size"] in SIZES else -1
@@ -45,9 +45,8 @@ def evidence(roots: Sequence[Path]) -> dict[str, Evidence]:
     return found
 
 
-def verdicts(roots: Sequence[Path]) -> list[Verdict]:
+def verdicts(there: Mapping[str, Evidence]) -> list[Verdict]:
     """One for each claim."""
-    there = evidence(roots)
     return [judge(claim, there.get(claim.study)) for claim in claims()]
 
 
@@ -65,9 +64,9 @@ def picture_names(found: Evidence) -> list[str]:
     return [f"{found.study.replace('_', '-')}-{number}-{name}" for number, name in enumerate(drawn, start=1)]
 
 
-def study_pictures(roots: Sequence[Path]) -> Iterator[Picture]:
+def study_pictures(there: Mapping[str, Evidence]) -> Iterator[Picture]:
     """The figures of every study, as a page shows them."""
-    for study, found in evidence(roots).items():
+    for study, found in there.items():
         for name, figure in pictures(found):
             title = name.removeprefix(study.replace("_", "-")).lstrip("-0123456789").replace("-", " ")
             yield Picture(name, f"{study}: {title}", render(figure, "svg").decode(), alternative(figure), study)
@@ -84,7 +83,7 @@ def task_pictures(rows: pd.DataFrame, allow_mixed: bool = False) -> Iterator[Pic
 
 def records(roots: Sequence[Path], runs: Sequence[str]) -> dict[str, dict]:
     """``configs`` (run -> its yaml), ``fingerprints`` (run -> mapping) and what is said ``about`` the page."""
-    folders = {folder.name: folder for root in reversed(roots) for folder in store.runs(root)}
+    folders = store.folders(roots)
     configs, fingerprints = {}, {}
     for run in (run for run in runs if run in folders):
         try:
@@ -104,7 +103,7 @@ def records(roots: Sequence[Path], runs: Sequence[str]) -> dict[str, dict]:
     return {"configs": configs, "fingerprints": fingerprints, "about": about}
 
 
-def shown(root: Path, page: Path) -> dict[str, list[findings.Shown]]:
+def shown(there: Mapping[str, Evidence], root: Path, page: Path) -> dict[str, list[findings.Shown]]:
     """study -> the figures that lie in a results folder, with their paths as seen from the folder of a page."""
     here = Path(os.path.relpath(root / "figures", page))
     return {
@@ -113,7 +112,7 @@ def shown(root: Path, page: Path) -> dict[str, list[findings.Shown]]:
             for name in picture_names(found)
             if (root / "figures" / f"{name}.svg").exists()
         ]
-        for study, found in evidence([root]).items()
+        for study, found in there.items()
     }
 
 
@@ -165,7 +164,7 @@ def _evidence(
 
 def items(roots: Sequence[Path]) -> Items:
     """Row -> which of its test items are right, None where they are not kept; a run's are read once."""
-    folders = {folder.name: folder for root in reversed(roots) for folder in store.runs(root)}
+    folders = store.folders(roots)
     kept: dict[str, dict[str, np.ndarray]] = {}
 
     def of_row(row: pd.Series) -> np.ndarray | None:

@@ -14,7 +14,7 @@ EVIDENCE = ROOT / "results" / "reference"
 
 @pytest.fixture(scope="module")
 def verdicts():
-    return judge.verdicts([EVIDENCE])
+    return judge.verdicts(judge.evidence([EVIDENCE]))
 
 
 def test_the_texts_are_what_the_rows_say(monkeypatch, capsys):

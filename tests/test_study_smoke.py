@@ -39,7 +39,7 @@ def test_its_figures_are_drawn(smoked):
 
 def test_every_claim_is_judged_and_one_seed_decides_nothing(smoked):
     study, root = smoked
-    for verdict in judge.verdicts([root]):
+    for verdict in judge.verdicts(judge.evidence([root])):
         if verdict.claim.study == study.name:
             assert verdict.claim.missing or verdict.size == "smoke"
             exact = {"exact", "slope"} & set(verdict.claim.statistic)

@@ -9,9 +9,7 @@ import pandas as pd
 from harness.nearest import unknown
 from harness.report.evidence import Evidence, tuned
 from harness.report.select import at_trained_steps, known, word
-from harness.report.stats import Estimate
-
-SEEDS = 3  # fewer decide nothing, unless a statistic is exact
+from harness.report.stats import SEEDS, Estimate
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,32 @@ class Cell:
     runs: tuple[str, ...] = ()  # whose rows it is a function of
     reasons: tuple[str, ...] = ()  # why it can decide nothing; empty if it can
 
+    @property
+    def number(self) -> str:
+        """The estimate with its interval."""
+        return interval(self.estimate.value, self.estimate.low, self.estimate.high)
+
+    @property
+    def over(self) -> str:
+        """What the estimate is over: "3 seeds"."""
+        return f"{self.estimate.n} {self.estimate.unit}".strip()
+
+    @property
+    def told(self) -> list[str]:
+        """Its line in a table of cells: label, number, what it is over, how many runs, why it decides nothing."""
+        return [self.label or "-", self.number, self.over, str(len(self.runs)), "; ".join(self.reasons)]
+
 
 NOTHING = Estimate(math.nan, math.nan, math.nan, math.nan, 0, "")
+
+
+def interval(value: float, low: float, high: float) -> str:
+    """A number with its ends, three digits; ``-`` for none."""
+    if math.isnan(value):
+        return "-"
+    three = [f"{number:.3g}" for number in (value, low, high)]
+    exact = low == high or math.isnan(low)
+    return three[0] if exact else f"{three[0]} [{three[1]}, {three[2]}]"
 
 
 def scores(evidence: Evidence, where: Sequence[str], split: str, squeezed: bool = False) -> pd.DataFrame:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from harness.nearest import unknown
-from harness.report.cells import Cell
+from harness.report.cells import Cell, interval
 from harness.report.evidence import Evidence
 from harness.report.statistics import check, measure
 from harness.report.stats import beyond, holm, solved
@@ -104,6 +104,14 @@ class Claim:
             raise ValueError(f"claim {name} of study {study}: {error}") from error
         return claim
 
+    @property
+    def measured(self) -> str:
+        """Its statistic in words: "exponent (resource state bits, where arm=state)"; empty without one."""
+        kind, settings = next(iter(self.statistic.items()), ("", {}))
+        said = {key: value if isinstance(value, list | tuple) else [value] for key, value in (settings or {}).items()}
+        told = ", ".join(f"{key} {' '.join(map(str, values))}" for key, values in said.items())
+        return f"{kind} ({told})" if told else kind
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -171,15 +179,6 @@ def beyond_bound(rows: pd.DataFrame) -> tuple[str, ...]:
     return tuple(data.loc[beats, "run"].unique())
 
 
-def interval(value: float, low: float, high: float) -> str:
-    """A number with its ends, three digits; ``-`` for none."""
-    if math.isnan(value):
-        return "-"
-    three = [f"{number:.3g}" for number in (value, low, high)]
-    exact = low == high or math.isnan(low)
-    return three[0] if exact else f"{three[0]} [{three[1]}, {three[2]}]"
-
-
 def _decided(claim: Claim, cells: Sequence[Cell]) -> tuple[str, str, Cell]:
     """(word, reason, the cell that decided, or that stands for those which did not)."""
     wanted = {"supported": Inequality.of(claim.supported_if), "refuted": Inequality.of(claim.refuted_if)}
@@ -191,10 +190,9 @@ def _decided(claim: Claim, cells: Sequence[Cell]) -> tuple[str, str, Cell]:
         if all(passed) if needs_all[word] else any(passed):
             decisive = int(np.argmax(adjusted) if needs_all[word] else np.argmin(adjusted))
             cell = cells[decisive]
-            told = interval(*(getattr(cell.estimate, name) for name in ("value", "low", "high")))
             several = f"{cell.label}: " if cell.label else ""
             least = " in the weakest cell" if needs_all[word] and len(cells) > 1 else ""
-            return word, f"{several}{told} {inequality}{least}", cell
+            return word, f"{several}{cell.number} {inequality}{least}", cell
     blocked = [cell for cell in cells if cell.reasons]
     if blocked:
         reasons = dict.fromkeys(
@@ -206,10 +204,9 @@ def _decided(claim: Claim, cells: Sequence[Cell]) -> tuple[str, str, Cell]:
         few = list(reasons)[:3] + ([f"{len(reasons) - 3} more"] if len(reasons) > 3 else [])
         return "undecided", "; ".join(few) + more, blocked[0]
     cell = max(cells, key=lambda one: min(_p(one, inequality) for inequality in wanted.values()))
-    told = interval(cell.estimate.value, cell.estimate.low, cell.estimate.high)
     several = f"{cell.label}: " if cell.label else ""
     between = f"neither {wanted['supported']} nor {wanted['refuted']}"
-    return "undecided", f"interval straddles: {several}{told} is {between} with 95 % confidence", cell
+    return "undecided", f"interval straddles: {several}{cell.number} is {between} with 95 % confidence", cell
 
 
 def _p(cell: Cell, inequality: Inequality) -> float:

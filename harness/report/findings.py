@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from harness.report.cells import Cell
-from harness.report.claims import Verdict, interval
+from harness.report.claims import Verdict
 
 START, END = "<!-- findings: generated, see docs/findings.md -->", "<!-- end of findings -->"
 STATEMENTS = {
@@ -114,6 +114,4 @@ def _section(verdict: Verdict) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    found = cell.estimate
-    told = interval(found.value, found.low, found.high)
-    return f"{told} over {found.n} {found.unit}" + (f"; {'; '.join(cell.reasons)}" if cell.reasons else "")
+    return "; ".join([f"{cell.number} over {cell.over}", *cell.reasons])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from harness.catalogue import aligned
-from harness.report.claims import Verdict, interval
+from harness.report.claims import Verdict
 
 HEAD = ["claim", "source", "verdict", "number", "study", "size", "runs"]
 
@@ -47,9 +47,7 @@ def explained(verdict: Verdict, rows: str, pictures: Sequence[str]) -> str:
     ]
     lines += [f"ladder: {verdict.ladder}"] if verdict.ladder else []
     if not claim.missing:
-        kind, settings = next(iter(claim.statistic.items()))
-        told = ", ".join(f"{key} {_word(value)}" for key, value in settings.items())
-        lines.append(f"statistic: {kind} ({told})")
+        lines.append(f"statistic: {claim.measured}")
         lines.append(
             f"supported if {claim.supported_if}, refuted if {claim.refuted_if}, over {claim.over} of its cells"
         )
@@ -63,13 +61,8 @@ def explained(verdict: Verdict, rows: str, pictures: Sequence[str]) -> str:
     ):
         lines += [f"{label}: {text}"] if text else []
     if verdict.cells:
-        cells = [["cell", "value [95 %]", "over", "runs", "cannot decide because"]]
-        for cell in verdict.cells:
-            found = cell.estimate
-            told = interval(found.value, found.low, found.high)
-            over = f"{found.n} {found.unit}"
-            cells.append([cell.label or "-", told, over, str(len(cell.runs)), "; ".join(cell.reasons)])
-        lines += ["", aligned(cells)]
+        head = ["cell", "value [95 %]", "over", "runs", "cannot decide because"]
+        lines += ["", aligned([head, *(cell.told for cell in verdict.cells)])]
     lines += ["", rows] if rows else []
     lines += ["", *pictures] if pictures else []
     lines += ["", "deciding runs:", *(f"  {run}" for run in verdict.runs)] if verdict.runs else []
@@ -88,7 +81,3 @@ def _because(verdict: Verdict) -> str:
 
 def _indented(by: int) -> dict[str, str]:
     return {"initial_indent": " " * by, "subsequent_indent": " " * (by + 3)}
-
-
-def _word(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -14,7 +14,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.report import compare
-from harness.report.claims import WORDS, Verdict, interval
+from harness.report.claims import WORDS, Verdict
 from harness.report.select import SPLITS, STATUS, at_trained_steps, complete, lines, word
 from harness.report.svg import STRANGE, Picture, inline, seen
 
@@ -124,10 +124,8 @@ def _ids(kind: str, names: Iterable[str]) -> list[str]:
 def _claim(verdict: Verdict) -> dict[str, Any]:
     """A verdict as the template reads it."""
     claim = verdict.claim
-    kind, settings = next(iter(claim.statistic.items()), ("", {}))
-    told = ", ".join(f"{key} {_listed(value)}" for key, value in (settings or {}).items())
     facts = {
-        "Statistic": f"{kind} ({told})" if told else kind,
+        "Statistic": claim.measured,
         "Supported if": claim.supported_if,
         "Refuted if": claim.refuted_if,
         "Over its cells": f"{claim.over} of {len(verdict.cells)}" if len(verdict.cells) > 1 else "",
@@ -137,22 +135,13 @@ def _claim(verdict: Verdict) -> dict[str, Any]:
         "What can be said": claim.corrected,
         "What would change our mind": claim.mind,
     }
-    cells = [
-        [cell.label or "-", interval(cell.estimate.value, cell.estimate.low, cell.estimate.high),
-         f"{cell.estimate.n} {cell.estimate.unit}".strip(), str(len(cell.runs)), "; ".join(cell.reasons)]
-        for cell in verdict.cells
-    ]  # fmt: skip
     return {
         "verdict": verdict,
         "claim": claim,
         "facts": {key: value for key, value in facts.items() if value},
-        "cells": cells,
+        "cells": [cell.told for cell in verdict.cells],
         "kind": verdict.word.replace(" ", "-") if verdict.word in WORDS else "unknown",
     }
-
-
-def _listed(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _comparisons(rows: pd.DataFrame) -> Iterator[tuple[str, _Grid]]:

@@ -113,18 +113,11 @@ def gap(
     ``absolute``: how far apart they are, whichever is the better.
     """
     sides = [at(scores(evidence, [*where, *side], split), length) for side in (left, right)]
-    if any(side.empty for side in sides):
-        yield Cell("", NOTHING, (), ("not run",))
-        return
-    others = {label: (part, notes) for label, part, notes in cells(sides[1], each)}
-    for label, part, notes in cells(sides[0], each):
-        if label not in others:
-            yield Cell(label, NOTHING, runs_of(part), ("not run",))
-            continue
-        other, further = others[label]
-        estimate = _gap(evidence, part, other, measure)
-        estimate = _distance(estimate) if absolute else estimate
-        yield Cell(label, estimate, (*runs_of(part), *runs_of(other)), tuple(dict.fromkeys([*notes, *further])))
+
+    def of(part: pd.DataFrame, other: pd.DataFrame) -> tuple[Estimate, list[str]]:
+        return _gap(evidence, part, other, measure), []
+
+    yield from _contrast(sides, each, of, absolute)
 
 
 def shift(
@@ -139,24 +132,9 @@ def shift(
 
     n* of a run is the longest length that it solves; where it solves none, the grid's place before the first.
     """
-    sides = [scores(evidence, [*where, *side], "boundary") for side in (left, right)]
-    if any(side.empty for side in sides):
-        yield Cell("", NOTHING, (), ("not run",))
-        return
-    others = {label: (part, notes) for label, part, notes in cells(sides[1], each)}
-    for label, part, notes in cells(sides[0], each):
-        other, further = others.get(label, (part.iloc[:0], ("not run",)))
-        grid = sorted(set(part["length"]) & set(other["length"]))
-        places = [_places(side[side["length"].isin(grid)], grid) for side in (part, other)]
-        steps = (places[0] - places[1]).dropna()
-        top = bool(len(steps)) and bool((pd.concat(places) == len(grid) - 1).all())
-        reasons = [*notes, *further, *(["solved at every length: edge of grid"] if top else [])]
-        low, high = t_interval(steps)
-        if len(set(steps)) == 1 and len(steps) > 1:  # seeds that agree are one grid step apart at most
-            low, high = steps.iloc[0] - 0.5, steps.iloc[0] + 0.5
-        estimate = Estimate(float(steps.mean()), low, high, math.nan, len(steps), "seeds")
-        estimate = _distance(estimate) if absolute else estimate
-        yield Cell(label, estimate, (*runs_of(part), *runs_of(other)), tuple(dict.fromkeys(reasons)))
+    yield from _contrast(
+        [scores(evidence, [*where, *side], "boundary") for side in (left, right)], each, _shift, absolute
+    )
 
 
 def rank_correlation(
@@ -239,6 +217,40 @@ def _mean(values: pd.Series, rows: pd.DataFrame) -> Estimate:
         ends = wilson(round((values.mean() - offset) * examples), int(examples))
         low, high = min(low, ends[0] + offset), max(high, ends[1] + offset)
     return Estimate(float(values.mean()), low, high, math.nan, len(values), "seeds")
+
+
+def _contrast(
+    sides: Sequence[pd.DataFrame],
+    each: Sequence[str],
+    of: Callable[[pd.DataFrame, pd.DataFrame], tuple[Estimate, list[str]]],
+    absolute: bool,
+) -> Iterator[Cell]:
+    """Two sides cell by cell; ``of`` takes the rows of both to an estimate and the reasons why it decides nothing."""
+    if any(side.empty for side in sides):
+        yield Cell("", NOTHING, (), ("not run",))
+        return
+    others = {label: (part, notes) for label, part, notes in cells(sides[1], each)}
+    for label, part, notes in cells(sides[0], each):
+        if label not in others:
+            yield Cell(label, NOTHING, runs_of(part), ("not run",))
+            continue
+        other, further = others[label]
+        estimate, more = of(part, other)
+        reasons = tuple(dict.fromkeys([*notes, *further, *more]))
+        runs = (*runs_of(part), *runs_of(other))
+        yield Cell(label, _distance(estimate) if absolute else estimate, runs, reasons)
+
+
+def _shift(left: pd.DataFrame, right: pd.DataFrame) -> tuple[Estimate, list[str]]:
+    grid = sorted(set(left["length"]) & set(right["length"]))
+    places = [_places(side[side["length"].isin(grid)], grid) for side in (left, right)]
+    steps = (places[0] - places[1]).dropna()
+    top = bool(len(steps)) and bool((pd.concat(places) == len(grid) - 1).all())
+    low, high = t_interval(steps)
+    if len(set(steps)) == 1 and len(steps) > 1:  # seeds that agree are one grid step apart at most
+        low, high = steps.iloc[0] - 0.5, steps.iloc[0] + 0.5
+    estimate = Estimate(float(steps.mean()), low, high, math.nan, len(steps), "seeds")
+    return estimate, ["solved at every length: edge of grid"] if top else []
 
 
 def _distance(estimate: Estimate) -> Estimate:

@@ -25,10 +25,15 @@ def runs(root: Path) -> list[Path]:
     return [folder for folder in sorted((root / "runs").glob("*/")) if (folder / "run.json").exists()]
 
 
+def folders(roots: Iterable[Path]) -> dict[str, Path]:
+    """name -> folder of every run below these results folders; of one that lies in several of them, the first."""
+    return {folder.name: folder for root in reversed(list(roots)) for folder in runs(root)}
+
+
 def read(roots: Iterable[Path]) -> pd.DataFrame:
     """Every run below these results folders; one that lies in several of them is read from the first."""
-    folders = {folder.name: folder for root in reversed(list(roots)) for folder in runs(root)}
-    return read_folders(folders[name] for name in sorted(folders))
+    found = folders(roots)
+    return read_folders(found[name] for name in sorted(found))
 
 
 def read_folders(folders: Iterable[Path]) -> pd.DataFrame:

@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     folders = rows.roots(arguments)
     with refusing():
         if arguments.explain is None:
-            found = judge.verdicts(folders)
+            found = judge.verdicts(judge.evidence(folders))
             store.write(folders[0] / "claims.md", ledger.markdown(found))
             print(f"{ledger.table(found)}\n\n{folders[0] / 'claims.md'}")
             return 0

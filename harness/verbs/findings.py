@@ -24,8 +24,9 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.report import findings
 
     with refusing():
-        verdicts = judge.verdicts([arguments.results])
-        shown = judge.shown(arguments.results, PAGE.parent)
+        there = judge.evidence([arguments.results])
+        verdicts = judge.verdicts(there)
+        shown = judge.shown(there, arguments.results, PAGE.parent)
         texts = {
             PAGE: findings.page(verdicts, shown),
             README: findings.spliced(README.read_text(encoding="utf-8"), findings.summary(verdicts)),

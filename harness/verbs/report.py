@@ -19,10 +19,11 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.report import page
 
     with refusing():
+        there = judge.evidence(folders)
         text = page.page(
             rows=found,
-            verdicts=judge.verdicts(folders),
-            pictures=[*judge.study_pictures(folders), *judge.task_pictures(found, arguments.allow_mixed)],
+            verdicts=judge.verdicts(there),
+            pictures=[*judge.study_pictures(there), *judge.task_pictures(found, arguments.allow_mixed)],
             **judge.records(folders, list(found["run"].unique())),
         )
     store.write(folders[0] / "report.html", text)

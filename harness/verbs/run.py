@@ -67,12 +67,12 @@ def _study(study: Study, size: str, words: list[str], arguments: argparse.Namesp
     from harness.report import figures, ledger
 
     with refusing():
-        found = judge.evidence([arguments.results])[study.name]
-        for name, figure in judge.pictures(found):
+        there = judge.evidence([arguments.results])
+        for name, figure in judge.pictures(there[study.name]):
             for kind in ("png", "svg"):
                 store.write(arguments.results / "figures" / f"{name}.{kind}", figures.render(figure, kind))
             print(arguments.results / "figures" / f"{name}.png")
-        judged = [one for one in judge.verdicts([arguments.results]) if one.claim.study == study.name]
+        judged = [one for one in judge.verdicts(there) if one.claim.study == study.name]
         print("\n" + ledger.table(judged))
     return 0 if all(ended.values()) else 1
 
