@@ -19,6 +19,9 @@ from harness.report.style import alternative, render
 from harness.store import Json
 from harness.study import SIZES, Study, names
 
+# One line a recipe: of several learning rates the chosen one, others would be panels and lines of their own.
+TUNED = ("frontier", "phase_map", "published", "required_resource", "steps_map")
+
 
 def claims() -> list[Claim]:
     """Every claim of every study, by number. Raises ValueError for one that cannot be read or stands twice."""
@@ -67,9 +70,9 @@ def picture_names(found: Evidence) -> list[str]:
 def study_pictures(there: Mapping[str, Evidence]) -> Iterator[Picture]:
     """The figures of every study, as a page shows them."""
     for study, found in there.items():
+        captions = dict(zip(picture_names(found), (said["caption"] for said in Study.load(study).figures), strict=True))
         for name, figure in pictures(found):
-            title = name.removeprefix(study.replace("_", "-")).lstrip("-0123456789").replace("-", " ")
-            yield Picture(name, f"{study}: {title}", render(figure, "svg").decode(), alternative(figure), study)
+            yield Picture(name, captions[name], render(figure, "svg").decode(), alternative(figure), study)
 
 
 def task_pictures(rows: pd.DataFrame, allow_mixed: bool = False) -> Iterator[Picture]:
@@ -108,8 +111,8 @@ def shown(there: Mapping[str, Evidence], root: Path, page: Path) -> dict[str, li
     here = Path(os.path.relpath(root / "figures", page))
     return {
         study: [
-            findings.Shown((here / f"{name}.svg").as_posix(), f"{study}: {name.split('-', 1)[-1]}")
-            for name in picture_names(found)
+            findings.Shown((here / f"{name}.svg").as_posix(), said["caption"])
+            for name, said in zip(picture_names(found), Study.load(study).figures, strict=True)
             if (root / "figures" / f"{name}.svg").exists()
         ]
         for study, found in there.items()
@@ -118,29 +121,32 @@ def shown(there: Mapping[str, Evidence], root: Path, page: Path) -> dict[str, li
 
 def _drawn(found: Evidence, said: Json) -> Figure | None:
     draw, where = said["draw"], said.get("where", ())
-    settings = {key: value for key, value in said.items() if key not in ("draw", "where", "table")}
+    settings = {key: value for key, value in said.items() if key not in ("draw", "where", "table", "caption")}
     if "table" in said:
         rows = found.table(said["table"], where)
         return None if rows.empty else getattr(figures, draw)(rows, **settings)
     rows = found.chosen(where)
     if rows.empty or not rows["accuracy"].notna().any():
         return None
+    if draw in TUNED:
+        rows = tuned(rows)
+    if draw == "learning_curves":
+        rows = found.curves(list(rows["run"].unique()))
     if draw == "required_resource":
-        return _required(tuned(rows).rows, said)
-    if draw in ("phase_map", "frontier", "steps_map"):  # other learning rates would be panels and lines of their own
-        rows = tuned(rows).rows
+        return _required(rows, **settings)
+    if draw == "published":
+        settings["reference"] = pd.DataFrame(settings["reference"]).reindex(columns=figures.REFERENCE)
     return getattr(figures, draw)(rows, **settings)
 
 
-def _required(rows: pd.DataFrame, said: Json) -> Figure:
+def _required(rows: pd.DataFrame, resource: str, each: Sequence[str] = ("attention",), law: str = "power") -> Figure:
     """r*(n) of each group with its law."""
     groups = {}
-    each = said.get("each", ["attention"])
     rows = rows[(rows["split"] == "boundary") | rows["accuracy"].isna()]
-    for values, part in rows.groupby(each, dropna=False):
-        points = scaling.required(part, said["resource"])
-        groups[" ".join(map(word, values))] = (points, scaling.fit(points, said.get("law", "power")))
-    return figures.required_resource(groups, resource=said["resource"])
+    for values, part in rows.groupby(list(each), dropna=False):
+        points = scaling.required(part, resource)
+        groups[" ".join(map(word, values))] = (points, scaling.fit(points, law))
+    return figures.required_resource(groups, resource=resource)
 
 
 def _evidence(
@@ -159,7 +165,11 @@ def _evidence(
     for name in record.get("theory", {}):
         table = store.load_table(root, record["study"], record["size"], name)
         tables[name] = pd.DataFrame(table or [])
-    return Evidence(record["study"], record["size"], rows, tables, of_row, tuple(record.get("words", ())))
+
+    def curves(runs: Sequence[str]) -> pd.DataFrame:
+        return store.read_curves(folders[run] for run in runs if run in folders)
+
+    return Evidence(record["study"], record["size"], rows, tables, of_row, curves)
 
 
 def items(roots: Sequence[Path]) -> Items:

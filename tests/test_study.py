@@ -82,7 +82,8 @@ def test_a_figure_names_arms_and_settings_that_there_are(study):
     for said in study.figures:
         assert said["draw"] in figures.STUDY
         assert {c[4:] for c in said.get("where", ()) if c.startswith("arm=") and "," not in c} <= set(study.arms)
-        settings = set(said) - {"draw", "where", "each", "law", "table", "resource"}
+        assert said["caption"].endswith(".")
+        settings = set(said) - {"draw", "caption", "where", "each", "law", "table", "resource"}
         assert settings <= set(inspect.signature(getattr(figures, said["draw"])).parameters), said
 
 

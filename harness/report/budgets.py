@@ -4,16 +4,15 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from harness.nearest import unknown
+from harness.report.contrast import Score, contrast
 from harness.report.evidence import ONE_ROW, RATE, Items, tuned
 from harness.report.select import SPLITS, Line, at_trained_steps, casualties, check_versions, complete, lines, word
-from harness.report.stats import SEEDS, Estimate, difference, holm, paired
+from harness.report.stats import holm
 
 BUDGETS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "parameters": lambda scores: scores["parameters"],
@@ -24,12 +23,6 @@ BUDGETS: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
 ROUNDING = 1e-9  # of a ratio
 
 
-class _Score(NamedTuple):
-    accuracy: float
-    examples: float
-    right: np.ndarray | None  # which of its items are, (examples,) bool
-
-
 @dataclass(frozen=True)
 class _Contender:
     """A recipe at the learning rate that validation chose, and what it costs."""
@@ -37,7 +30,7 @@ class _Contender:
     line: Line
     task: str
     problem: str  # the task with its settings: only one problem's recipes are rivals
-    scores: Mapping[tuple[float, str], Mapping[int, _Score]]  # (trained length, boundary or broad) -> seed -> score
+    scores: Mapping[tuple[float, str], Mapping[int, Score]]  # (trained length, boundary or broad) -> seed -> score
     prices: dict[float, float]  # length -> budget, a mean over runs and splits
     note: str
 
@@ -97,8 +90,7 @@ def _contenders(rows: pd.DataFrame, budget: str, items: Items) -> tuple[list[_Co
     """Those that can be compared, and a row with the reason for each recipe that cannot."""
     rows = rows.drop_duplicates([column for column in ONE_ROW if column in rows])  # a run that two arms share
     rows = rows.assign(train_flops=rows.get("train_flops", math.nan))
-    choice = tuned(rows)
-    chosen = set(choice.rows["run"])
+    chosen = tuned(rows).set_index("run")["edge"]
     scored = at_trained_steps(rows[rows["accuracy"].notna()])
     scored = scored[scored["split"].isin(SPLITS) & scored["in_range"].eq(True)]
     scored = scored.assign(price=BUDGETS[budget](scored).astype(float))
@@ -106,10 +98,10 @@ def _contenders(rows: pd.DataFrame, budget: str, items: Items) -> tuple[list[_Co
     for line in lines(rows.drop(columns="stop")):
         first, scores = line.rows.iloc[0], scored[scored.index.isin(line.rows.index)]
         notes = [casualties(line.rows)]
-        if f"{word(first['attention'])} {word(first['scratchpad'])}" in choice.edges:
+        if chosen.loc[chosen.index == first["run"]].ne("").any():
             notes.append("at the edge of its learning-rate grid")
         prices = scores.groupby("length")["price"].mean().dropna().to_dict()
-        if first["run"] not in chosen:
+        if first["run"] not in chosen.index:
             notes.insert(0, f"validation chose another learning rate than {word(first[RATE])}")
         elif scores.empty:
             notes.insert(0, "no scores within the trained lengths")
@@ -145,7 +137,7 @@ def _pair(left: _Contender, right: _Contender, length: float, factor: float, bud
     cells |= {"seeds": len(seeds), f"left_{budget}": left.prices[length], f"right_{budget}": right.prices[length]}
     over = []
     for split in SPLITS:
-        found = _difference(*(side[split] for side in sides))
+        found = contrast(*(side[split] for side in sides))
         ends = {"": found.value, "_low": found.low, "_high": found.high}
         cells |= {f"{split}_difference{end}": value for end, value in ends.items()} | {f"{split}_p": found.p}
         over += [f"{found.n} {found.unit}"] if not math.isnan(found.value) else []
@@ -164,46 +156,13 @@ def _alone(one: _Contender, nearest: tuple[float, str, float] | None, budget: st
     return about | {"note": _said([f"{within}: {why}", one.note])}
 
 
-def _of_seed(scores: pd.DataFrame, items: Items) -> dict[tuple[float, str], dict[int, _Score]]:
-    found: dict[tuple[float, str], dict[int, _Score]] = {}
+def _of_seed(scores: pd.DataFrame, items: Items) -> dict[tuple[float, str], dict[int, Score]]:
+    found: dict[tuple[float, str], dict[int, Score]] = {}
     for _, row in scores.iterrows():
-        score = _Score(row["accuracy"], row.get("examples", math.nan), items(row))
+        right = items(row)
+        score = Score(row["accuracy"], row.get("examples", math.nan), None if right is None else [right])
         found.setdefault((row["length"], row["split"]), {})[row["seed"]] = score
     return found
-
-
-def _difference(left: Mapping[int, _Score], right: Mapping[int, _Score]) -> Estimate:
-    """Of accuracy on one split, at one length: by test items, by seeds, or from seeds that are not shared."""
-    told = [score.examples for side in (left, right) for score in side.values() if score.examples > 0]
-    examples = int(min(told, default=0))
-    seeds = sorted(left.keys() & right.keys())
-    if not seeds:
-        return difference(*([score.accuracy for score in side.values()] for side in (left, right)), examples or None)
-    pairs = [(left[seed], right[seed]) for seed in seeds]
-    if all(score.right is not None for pair in pairs for score in pair):
-        cut = [min(len(score.right) for score in pair) for pair in pairs]  # fewer items are the first of more
-        kept = [[score.right[:count] for score in pair] for pair, count in zip(pairs, cut, strict=True)]
-        return paired(*zip(*kept, strict=True))
-    return _by_seeds(*np.array([[score.accuracy for score in pair] for pair in pairs]).T, examples)
-
-
-def _by_seeds(left: np.ndarray, right: np.ndarray, examples: int) -> Estimate:
-    """Student's interval over differences per seed, from three seeds on, never narrower than test items allow.
-
-    Below that it is over items alone and holds for these very models. Which items are right is not known, so both sides
-    count as independent, each with a success and a failure added (Agresti and Caffo 2000). Without the number of
-    `examples` too, fewer than three seeds, or seeds that agree exactly, have no interval (NaN).
-    """
-    steps, n, few = left - right, len(left), len(left) < SEEDS
-    shares = (np.stack([left, right]) * examples + 1) / (examples + 2)
-    noise = float((shares * (1 - shares)).sum(axis=0).mean() / examples) if examples else 0.0
-    error = math.sqrt(max(0.0 if few else float(steps.var(ddof=1)), noise) / n)
-    value, law = float(steps.mean()), stats.norm() if few else stats.t(n - 1)
-    about = (n * examples, "items") if few and examples else (n, "seeds")
-    if not error:
-        return Estimate(value, math.nan, math.nan, math.nan, *about)
-    half = float(law.ppf(0.975)) * error
-    return Estimate(value, value - half, value + half, float(2 * law.sf(abs(value) / error)), *about)
 
 
 def _adjusted(table: pd.DataFrame) -> pd.DataFrame:

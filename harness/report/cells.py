@@ -54,14 +54,12 @@ def scores(evidence: Evidence, where: Sequence[str], split: str, squeezed: bool 
     rows = evidence.chosen(where)
     if rows.empty:
         return rows
-    found = tuned(rows)
-    rows = found.rows
+    rows = tuned(rows)
     scores = rows[rows["accuracy"].notna() & (rows["split"] == split)]
     kept = at_trained_steps(scores).index
     if squeezed:
         kept = kept.union(scores.index[scores["bits_per_number"].notna()])
-    rows = rows[rows.index.isin(kept) | rows["accuracy"].isna()]
-    return rows.assign(edge=", ".join(found.edges))
+    return rows[rows.index.isin(kept) | rows["accuracy"].isna()]
 
 
 def cells(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame, tuple[str, ...]]]:
@@ -78,8 +76,8 @@ def cells(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.Dat
             reasons.append("no run came to its end")
         elif seeds < SEEDS:
             reasons.append(f"too few seeds: {seeds} of {SEEDS}")
-        if part["edge"].iloc[0]:
-            reasons.append(f"edge of the learning-rate grid: {part['edge'].iloc[0]}")
+        if edges := [edge for edge in part["edge"].unique() if edge]:
+            reasons.append(f"edge of the learning-rate grid: {', '.join(edges)}")
         yield label, part, tuple(reasons)
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from harness.report.select import NOT_TRAINING, complete, select, word
 
 Items = Callable[[pd.Series], np.ndarray | None]  # a row -> which of its test items are right, None if not kept
+Curves = Callable[[Sequence[str]], pd.DataFrame]  # runs -> their training, a row for each logged update
 ONE_ROW = ("run", "split", "length", "steps", "stop", "bits_per_number")
 RATE = "train.learning_rate"
 REACH = "attention.k"  # keys that a token reaches, where a map fixes them
@@ -24,7 +25,7 @@ class Evidence:
     rows: pd.DataFrame
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     items: Items = lambda row: None
-    words: tuple[str, ...] = ()  # of the command line, behind the study's own
+    curves: Curves = lambda runs: pd.DataFrame()
 
     def chosen(self, where: Sequence[str] = ()) -> pd.DataFrame:
         """The rows under these conditions, a run that two arms share once; empty if one holds for none.
@@ -56,22 +57,15 @@ class Evidence:
         return table
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """The rows at the learning rate of each cell that did best on validation, which no test item decides."""
+def tuned(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the learning rate of each cell that did best on validation, which no test item decides.
 
-    rows: pd.DataFrame
-    rates: int  # that the cell with the fewest tried
-    edges: tuple[str, ...]  # cells, in words, whose best rate is the largest or the smallest that was tried
-
-
-def tuned(rows: pd.DataFrame) -> Tuned:
-    """Choose a learning rate for each cell: the best mean over seeds of the accuracy at the worst validation length.
-
-    A run without scores counts as 0. Cells are runs that differ in seed and learning rate alone.
+    Best is the mean over seeds of the accuracy at the worst validation length; a run without scores counts as 0. Cells
+    are runs that differ in seed and learning rate alone. Column ``edge`` names the variant and the scratchpad of a cell
+    whose best rate is the largest or the smallest of several, and is empty elsewhere.
     """
     if rows.empty or RATE not in rows:
-        return Tuned(rows, 0, ())
+        return rows.assign(edge="")
     runs = rows.drop_duplicates("run").set_index("run")
     validation = rows[rows["split"] == "validation"].groupby("run")["accuracy"].min()
     settings = [c for c in rows.columns if "." in c and c not in BEYOND_A_CELL and c.split(".")[0] not in NOT_TRAINING]
@@ -83,7 +77,6 @@ def tuned(rows: pd.DataFrame) -> Tuned:
     best = means.groupby("cell").idxmax().map(lambda pair: pair[1])
     tried = table.groupby("cell")["rate"].agg(["nunique", "min", "max"])
     edge = tried.index[(tried["nunique"] > 1) & ((best == tried["min"]) | (best == tried["max"]))]
+    names = runs[["attention", "scratchpad"]].map(word).agg(" ".join, axis=1).where(table["cell"].isin(edge), "")
     kept = table.index[table["rate"] == table["cell"].map(best)]
-    names = runs[["attention", "scratchpad"]].map(word).agg(" ".join, axis=1)
-    edges = tuple(dict.fromkeys(names[table.index[table["cell"].isin(edge)]]))
-    return Tuned(rows[rows["run"].isin(kept)], int(tried["nunique"].min()), edges)
+    return rows[rows["run"].isin(kept)].assign(edge=lambda kept: kept["run"].map(names))

@@ -15,9 +15,10 @@ import pandas as pd
 from harness.nearest import unknown
 from harness.report import scaling
 from harness.report.cells import NOTHING, Cell, at, cells, runs_of, scores, split_by
+from harness.report.contrast import Score, contrast
 from harness.report.evidence import Evidence
 from harness.report.select import known
-from harness.report.stats import Estimate, difference, paired, solved, spearman, success, t_interval, wilson
+from harness.report.stats import Estimate, solved, spearman, success, t_interval, wilson
 
 EXACT = "exact"  # the unit of an estimate that has no error of sampling
 
@@ -261,33 +262,23 @@ def _distance(estimate: Estimate) -> Estimate:
 
 
 def _gap(evidence: Evidence, left: pd.DataFrame, right: pd.DataFrame, measure: str) -> Estimate:
-    scored = [side[side["accuracy"].notna()] for side in (left, right)]
-    keys = ["seed", "length"]
-    pairs = scored[0].merge(scored[1], on=keys, suffixes=("", "_other"))
-    if pairs.empty:
-        means = [side.groupby("seed")[measure].mean() for side in scored]
-        examples = int(min(side["examples"].min() for side in scored))
-        return difference(*means, items=examples) if all(len(side) > 1 for side in means) else NOTHING
-    kept = _shared(evidence, scored, pairs) if measure == "accuracy" else []
-    if kept:
-        return paired(*zip(*kept, strict=True))
-    steps = (pairs[measure] - pairs[f"{measure}_other"]).groupby(pairs["seed"]).mean()
-    low, high = t_interval(steps)
-    return Estimate(float(steps.mean()), low, high, math.nan, len(steps), "seeds")
+    """On the lengths that a seed has on both sides; on all of them if no seed is shared."""
+    sides = [side[side["accuracy"].notna()].sort_values(["seed", "length"], kind="stable") for side in (left, right)]
+    places = [pd.MultiIndex.from_frame(side[["seed", "length"]]) for side in sides]
+    if shared := set(places[0]) & set(places[1]):
+        sides = [side[place.isin(shared)] for side, place in zip(sides, places, strict=True)]
+    return contrast(*(_of_seed(evidence, side, measure) for side in sides))
 
 
-def _shared(evidence: Evidence, sides: Sequence[pd.DataFrame], pairs: pd.DataFrame) -> list[list[np.ndarray]]:
-    """seed by seed the items of both sides, one length after the other; none unless every row has kept its own."""
-    of_seed: dict[int, list[list[np.ndarray]]] = {}
-    for pair in pairs.itertuples():
-        found = []
-        for side, run in zip(sides, (pair.run, pair.run_other), strict=True):
-            (row,) = (row for _, row in side[(side["run"] == run) & (side["length"] == pair.length)].iterrows())
-            found.append(evidence.items(row))
-        if any(items is None for items in found) or len(found[0]) != len(found[1]):
-            return []
-        of_seed.setdefault(pair.seed, []).append(found)
-    return [[np.concatenate(parts) for parts in zip(*found, strict=True)] for found in of_seed.values()]
+def _of_seed(evidence: Evidence, rows: pd.DataFrame, measure: str) -> dict[int, Score]:
+    """seed -> the mean of a measure over its lengths. Items are known of accuracy, where a length has one row."""
+    found = {}
+    for seed, part in rows.groupby("seed"):
+        single = measure == "accuracy" and part["length"].is_unique
+        right = [evidence.items(row) for _, row in part.iterrows()] if single else [None]
+        kept = None if any(items is None for items in right) else right
+        found[seed] = Score(part[measure].mean(), part["examples"].sum(), kept)
+    return found
 
 
 def _places(rows: pd.DataFrame, grid: list[int]) -> pd.Series:

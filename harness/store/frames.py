@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.store.disk import Corrupt
 from harness.store.scores import largest, load_rows
-from harness.store.text import Json, from_json, from_yaml
+from harness.store.text import Json, from_csv, from_json, from_yaml
 
 NAMES = ("task", "attention", "scratchpad")
 KNOWN = ("recipe", "status", "reason", "loss", "loss_floor")  # of a run's record
@@ -56,6 +56,16 @@ def read_folders(folders: Iterable[Path]) -> pd.DataFrame:
 def read_run(folder: Path) -> pd.DataFrame:
     """The same for one run folder. Raises Corrupt, naming the file, if it cannot be read."""
     return pd.DataFrame(_scores(folder, _about(folder)))
+
+
+def read_curves(folders: Iterable[Path]) -> pd.DataFrame:
+    """The training of these runs: a row for each logged update, with settings and status; none of a run without."""
+    rows: list[Json] = []
+    for folder in folders:
+        curve = folder / "curve.csv"
+        about = _about(folder)
+        rows += [about | row for row in (from_csv(curve) if curve.exists() else [])]
+    return pd.DataFrame(rows)
 
 
 def _about(folder: Path) -> Json:

@@ -9,17 +9,19 @@ from harness.report.figures.accuracy import accuracy_against_length, accuracy_ag
 from harness.report.figures.cost import cost_against_length, frontier
 from harness.report.figures.growth import required_resource, table_against_length
 from harness.report.figures.maps import phase_map, steps_map
-from harness.report.figures.published import published
+from harness.report.figures.published import REFERENCE, published
 from harness.report.figures.state import accuracy_against_state
 from harness.report.figures.training import learning_curves, success_over_rate
 from harness.report.style import alternative, render
 
 AGAINST = ("accuracy_against_length", "accuracy_against_steps", "accuracy_against_state", "cost_against_length")
-STUDY = (  # what a study may name: rows of its arms or a table are enough to draw them
-    *AGAINST, "frontier", "phase_map", "required_resource", "steps_map", "success_over_rate", "table_against_length"
+STUDY = (  # what a study may name
+    *AGAINST, "frontier", "learning_curves", "phase_map", "published", "required_resource", "steps_map",
+    "success_over_rate", "table_against_length"
 )  # fmt: skip
 __all__ = [
     "AGAINST",
+    "REFERENCE",
     "STUDY",
     "accuracy_against_length",
     "accuracy_against_state",

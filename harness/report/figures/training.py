@@ -92,7 +92,7 @@ def success_over_rate(
     every = every[every[RATE].notna()].assign(solves=lambda rows: solved(rows))
     if every.empty:
         raise ValueError(f"nothing to draw: column {RATE} is empty in these rows")
-    chosen = set(tuned(rows).rows["run"])
+    chosen = set(tuned(rows)["run"])
     groups: dict[str, list] = {}
     for line in lines(every, hide=(RATE, "learning_rate")):
         groups.setdefault(line.label, []).append(line)
