@@ -174,6 +174,7 @@ def two_sides(left, right, seeds=3, noise=0.0, **more):
             yield row(f"{name}-{seed}", found, seed=seed, attention=name, **more)
 
 
+CLOSE = {"noise": 0.004, "examples": 40_000}  # so many items tell that two sides are as good
 GAP = {
     "sentence": "The prefix is better.", "source": "S3", "supported_if": "> 0.1", "refuted_if": "< 0.02",
     "statistic": {"gap": {"left": ["attention=prefix"], "right": ["attention=causal"], "each": ["task"]}},
@@ -184,10 +185,18 @@ GAP = {
     ("rows", "over", "word"),
     [
         ([*two_sides(0.9, 0.6, noise=0.01)], "all", "supported"),
-        ([*two_sides(0.7, 0.7, noise=0.004)], "all", "refuted"),
+        ([*two_sides(0.7, 0.7, **CLOSE)], "all", "refuted"),
         ([*two_sides(0.76, 0.7, noise=0.01)], "all", "undecided"),
-        ([*two_sides(0.9, 0.6, noise=0.01), *two_sides(0.7, 0.7, noise=0.004, task="words")], "any", "supported"),
-        ([*two_sides(0.9, 0.6, noise=0.01), *two_sides(0.7, 0.7, noise=0.004, task="words")], "all", "refuted"),
+        (
+            [*two_sides(0.9, 0.6, noise=0.01), *two_sides(0.7, 0.7, **CLOSE, task="words")],
+            "any",
+            "supported",
+        ),
+        (
+            [*two_sides(0.9, 0.6, noise=0.01), *two_sides(0.7, 0.7, **CLOSE, task="words")],
+            "all",
+            "refuted",
+        ),
         ([*two_sides(0.9, 0.6, noise=0.01), *two_sides(0.7, 0.7, seeds=2, task="words")], "all", "undecided"),
     ],
 )
@@ -264,16 +273,52 @@ def test_the_rate_is_chosen_on_validation_never_on_test():
             rows.append(row(f"r{rate}-{seed}", test, seed=seed, rate=rate))
             rows.append(row(f"r{rate}-{seed}", validation, seed=seed, rate=rate, split="validation"))
     found = tuned(pd.DataFrame(rows))
-    assert set(found.rows["train.learning_rate"]) == {1e-3}
-    assert (found.rates, found.edges) == (3, ())
+    assert set(found["train.learning_rate"]) == {1e-3}
+    assert set(found["edge"]) == {""}
 
 
 def test_a_rate_whose_runs_all_diverged_is_not_chosen_and_counts_as_tried():
     rows = [row(f"a-{seed}", 0.9, seed=seed, split=split) for seed in range(3) for split in ("boundary", "validation")]
     rows += [row(f"b-{seed}", 0, seed=seed, rate=1e-1, status="DIVERGED") for seed in range(3)]
     found = tuned(pd.DataFrame(rows))
-    assert set(found.rows["run"]) == {"a-0", "a-1", "a-2"}
-    assert found.rates == 2
+    assert set(found["run"]) == {"a-0", "a-1", "a-2"}
+    assert set(found["edge"]) == {"gru none"}
+
+
+def test_the_edge_of_a_grid_blocks_its_own_cell_and_no_other():
+    rows = []
+    for name, best in (("inner", 1e-3), ("outer", 1e-2)):
+        for rate in (1e-4, 1e-3, 1e-2):
+            for seed in range(3):
+                about = {"seed": seed, "rate": rate, "attention": name}
+                rows.append(row(f"{name}-{rate}-{seed}", 0.9, **about))
+                rows.append(row(f"{name}-{rate}-{seed}", 0.9 if rate == best else 0.6, split="validation", **about))
+    claim = {
+        "sentence": "It passes.", "source": "S6", "supported_if": "> 0.6", "refuted_if": "< 0.5",
+        "statistic": {"accuracy": {"each": ["attention"]}},
+    }  # fmt: skip
+    inner, outer = verdict(rows, claim).cells
+    assert inner.reasons == ()
+    assert outer.reasons == ("edge of the learning-rate grid: outer none",)
+
+
+def test_a_gap_without_items_is_no_narrower_than_items_allow():
+    """Three seeds that agree exactly do not know their spread."""
+    rows = [
+        row(f"{name}-{seed}", accuracy, seed=seed, attention=name, split=split) | {"token_accuracy": accuracy}
+        for name, accuracy in (("softmax", 0.9), ("gru", 0.9))
+        for seed in range(3)
+        for split in ("boundary", "validation")
+    ]
+    claim = {
+        "sentence": "One is better.", "source": "S6", "supported_if": "> 0.1", "refuted_if": "< 0.001",
+        "statistic": {
+            "gap": {"left": ["attention=softmax"], "right": ["attention=gru"], "measure": "token_accuracy"}
+        },
+    }  # fmt: skip
+    found = verdict(rows, claim)
+    assert (found.word, found.value) == ("undecided", 0)
+    assert found.low < -0.01 < 0.01 < found.high
 
 
 def test_the_ledger_names_every_claim_and_escapes_its_cells():

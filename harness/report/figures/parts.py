@@ -71,8 +71,9 @@ def seeds(axis: Axes, rows: pd.DataFrame, look: dict) -> None:
 
 def bars(axis: Axes, found: pd.DataFrame, look: dict) -> None:
     """Intervals about means: columns mean, low, high over an index x."""
-    reach = [(found["mean"] - found["low"]).clip(lower=0), (found["high"] - found["mean"]).clip(lower=0)]
-    axis.errorbar(found.index, found["mean"], reach, fmt="none", ecolor=look["color"], elinewidth=0.8, capsize=1.5)
+    axis.vlines(
+        found.index, found[["low", "mean"]].min(axis=1), found[["high", "mean"]].max(axis=1), look["color"], lw=0.8
+    )
 
 
 def spread(drawn: list[Line]) -> str:

@@ -1,0 +1,73 @@
+"""A thousand run folders: what reads them all answers while somebody waits."""
+
+import json
+import os
+import time
+
+import numpy as np
+import pytest
+
+from harness import __main__, store
+from harness.rows import COLUMNS
+
+RUNS = 1000
+LENGTHS = (4, 6, 8, 12, 16)
+EXAMPLES = 200
+SECONDS = {"compare": 10, "plot": 10, "report": 30}
+
+
+@pytest.fixture(scope="module")
+def thousand(tmp_path_factory):
+    """50 recipes in 20 seeds, written by the store, of a model that gets worse with length."""
+    root = tmp_path_factory.mktemp("results")
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(os, "fsync", lambda file: None)  # these need not survive a power cut
+    recipes = [(a, s, width) for a in ("softmax", "linear", "gru", "topk", "delta") for s in ("none", "full")
+               for width in (16, 32, 64, 128, 256)]  # fmt: skip
+    for number in range(RUNS):
+        (attention, scratchpad, width), seed = recipes[number % len(recipes)], number // len(recipes)
+        draw = np.random.default_rng(number)
+        run = f"pairwise-{attention}-{scratchpad}-{number:08x}"
+        folder = store.run_folder(root, run)
+        rows, items = [], {}
+        for split in ("boundary", "broad"):
+            for length in LENGTHS:
+                right = draw.random(EXAMPLES) < 0.5 + 0.5 / (1 + length / width)
+                row = dict.fromkeys(COLUMNS) | {
+                    "run": run, "task": "pairwise", "attention": attention, "scratchpad": scratchpad, "split": split,
+                    "length": length, "in_range": True, "steps": 0, "steps_trained": 0, "examples": EXAMPLES,
+                    "accuracy": float(right.mean()), "accuracy_low": float(right.mean()) - 0.05,
+                    "accuracy_high": float(right.mean()) + 0.05, "chance": 0.5, "seed": seed, "layers": 2,
+                    "width": width, "heads": 4, "parameters": 12 * width**2, "learning_rate": 1e-3, "update": 1000,
+                    "position": "none", "mask": "causal", "objective": "answer", "weights": "trained",
+                    "prompt_flops": 2e4 * length * width, "decode_flops": 1e3 * width, "scored_pairs": length**2,
+                    "state_bytes": 4 * width * length, "state_bits": 32.0 * width * length, "serial_steps": 12,
+                    "train_flops": 1e9 * width, "answer_tokens": 1, "scratch_tokens": 0, "stop": "budget",
+                    "train_serial_steps": 30, "seconds": 0.1, "dtype": "float32", "majority": 0.5,
+                }  # fmt: skip
+                rows.append(row)
+                items[store.item_key(row)] = right
+        settings = {
+            "task": {"name": "pairwise", "values": 16}, "attention": {"name": attention}, "seed": seed,
+            "scratchpad": {"name": scratchpad}, "position": {"name": "none"}, "model": {"width": width, "layers": 2},
+            "train": {"learning_rate": 1e-3, "lengths": list(LENGTHS)},
+        }  # fmt: skip
+        store.write(folder / "config.yaml", store.to_yaml(settings))
+        record = {
+            "run": run, "recipe": f"{number % len(recipes):08x}", "status": "DONE", "reason": None, "loss": 0.1,
+            "loss_floor": None, "versions": {"attention": 1, "loop": 1, "task": 1}, "fingerprint": {"cpu": "one"},
+        }  # fmt: skip
+        store.write(folder / "run.json", json.dumps(record))
+        store.save_scores(folder, rows, COLUMNS, items)
+    monkeypatch.undo()
+    return root
+
+
+@pytest.mark.parametrize("verb", SECONDS)
+def test_a_thousand_runs_are_read_in_seconds(thousand, verb, capsys):
+    began = time.process_time()  # of this process: the tests beside it take none of it
+    assert __main__.main([verb, "--results", str(thousand)]) == 0
+    seconds = time.process_time() - began
+    told = capsys.readouterr().out
+    assert str(thousand) in told
+    assert seconds <= SECONDS[verb], f"{verb} took {seconds:.1f} s on {RUNS} runs, {SECONDS[verb]} s are allowed"
