@@ -177,7 +177,7 @@ def _panels(
     down = math.ceil(len(titles) / most)
     beside = math.ceil(len(titles) / down)
     room = min(0.62, (width / beside - EDGE) / across), max(0.17, min(0.3, 1.9 / up), SHORTEST / up)
-    letters = int(width / beside / style.LETTER)
+    letters = int(width / beside / (1.25 * style.LETTER))  # a title's are larger than a legend's
     heads = [textwrap.fill(title, letters) for title in titles]
     lines = max(head.count("\n") + 1 for head in heads)
     size = (style.width(columns), 0.75 + down * (0.1 + 0.15 * lines + room[1] * up) + 0.2)
