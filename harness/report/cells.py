@@ -44,7 +44,8 @@ def interval(value: float, low: float, high: float) -> str:
     """A number with its ends, three digits; ``-`` for none."""
     if math.isnan(value):
         return "-"
-    three = [f"{number:.3g}" for number in (value, low, high)]
+    near = 1e-3 * (high - low) if high > low else 0.0  # what is 0 to three digits of the interval
+    three = [f"{0.0 if abs(number) < near else number:.3g}" for number in (value, low, high)]
     exact = low == high or math.isnan(low)
     return three[0] if exact else f"{three[0]} [{three[1]}, {three[2]}]"
 

@@ -59,7 +59,7 @@ def from_yaml(path: Path) -> Json:
             level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) or level > DEEPEST:
                 raise ValueError(f"tags, aliases and more than {DEEPEST} levels are not read")
-        value = yaml.load(text, LOADER)
+        value = LOADER(text).get_single_data()
         to_json(value)  # refuses what is neither number nor word: dates, NaN
     except (TypeError, ValueError, yaml.YAMLError) as error:
         raise Corrupt(f"{path} is not a settings file: {error}") from error

@@ -5,6 +5,8 @@ import argparse
 from harness.nearest import refusing, unknown
 from harness.verbs import rows
 
+KINDS = ("png", "svg")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What may follow."""
@@ -35,6 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
             of_runs = there.chosen()
             decisive = of_runs[of_runs["run"].isin(verdict.runs)]
             table = compare.text(compare.table(decisive)) if len(decisive) else ""
-            drawn = [str(folders[0] / "figures" / f"{name}.png") for name in judge.picture_names(there)]
+            files = (folders[0] / "figures" / f"{name}.{kind}" for name in judge.picture_names(there) for kind in KINDS)
+            drawn = [str(file) for file in files if file.exists()]
     print(ledger.explained(verdict, table, drawn))
     return 0

@@ -83,11 +83,12 @@ def accuracy_against_steps(
     figure, axes = style.panels(rows, down, across, style.size(columns, own, 0.75 + (1.1 if turned else 1.5) * down))
     grid = axes.T if turned else axes  # split, length
     room = max(3, 18 // across if columns is None else int((style.width(columns) - 0.9) / across / 0.27))
+    found = {id(m): dict(iter(m.rows.groupby(["split", "length"]))) for ms in families.values() for m in ms}
     for split, row in zip(present, grid, strict=True):
         for length, axis in zip(lengths, row, strict=True):
             for label, members in families.items():
-                here = [m.rows[(m.rows["split"] == split) & (m.rows["length"] == length)] for m in members]
-                _budgets(axis, [part for part in here if len(part)], looks[label])
+                here = [found[id(m)].get((split, length)) for m in members]
+                _budgets(axis, [part for part in here if part is not None], looks[label])
             chance = data.loc[(data["split"] == split) & (data["length"] == length), "chance"]
             if len(chance):
                 style.level(axis, "chance", chance.drop_duplicates(), axis in axes[:, -1], CHANCE)
@@ -116,15 +117,17 @@ def accuracy_against_steps(
 
 def _budgets(axis: Axes, recipes: list[pd.DataFrame], look: dict) -> None:
     """One length: every recipe's points, hollow where it was not trained at that k; the trained points are joined."""
+    joined = []
     for rows in recipes:
-        found = over_seeds(rows, "steps")
-        forced = found["mean"].drop(rows["steps_trained"].unique(), errors="ignore")
-        axis.plot(found["mean"], **look | {"lw": 0.7, "marker": ""}, zorder=2)
-        axis.plot(forced, **look | {"linestyle": "", "markerfacecolor": "white"}, zorder=3)
+        found, trained = over_seeds(rows, "steps"), set(rows["steps_trained"])
+        own = found.index.isin(trained)
+        if not own.all():
+            axis.plot(found["mean"], **look | {"lw": 0.7, "marker": ""}, zorder=2)
+            axis.plot(found["mean"][~own], **look | {"linestyle": "", "markerfacecolor": "white"}, zorder=3)
         if 1 < rows["run"].nunique() < BAND_FROM:
             axis.plot(rows["steps"], rows["accuracy"], **look | {"linestyle": "", "marker": ".", "ms": 2.2}, zorder=2)
         else:
             parts.bars(axis, found, look)
+        joined.append(found["mean"][own])
     if recipes:
-        every = pd.concat(recipes)
-        axis.plot(every[every["steps"] == every["steps_trained"]].groupby("steps")["accuracy"].mean(), **look, zorder=4)
+        axis.plot(pd.concat(joined).groupby(level=0).mean(), **look, zorder=4)
