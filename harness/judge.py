@@ -55,7 +55,7 @@ def verdicts(there: Mapping[str, Evidence]) -> list[Verdict]:
 
 def pictures(found: Evidence) -> Iterator[tuple[str, Figure]]:
     """(name, figure) for each figure of a study. One for which there are no rows yet is left out."""
-    for name, said in zip(picture_names(found), Study.load(found.study).figures, strict=True):
+    for name, said in _named(found).items():
         figure = _drawn(found, said)
         if figure is not None:
             yield name, figure
@@ -63,16 +63,15 @@ def pictures(found: Evidence) -> Iterator[tuple[str, Figure]]:
 
 def picture_names(found: Evidence) -> list[str]:
     """What the figures of a study are called."""
-    drawn = [said["draw"].replace("_", "-") for said in Study.load(found.study).figures]
-    return [f"{found.study.replace('_', '-')}-{number}-{name}" for number, name in enumerate(drawn, start=1)]
+    return list(_named(found))
 
 
 def study_pictures(there: Mapping[str, Evidence]) -> Iterator[Picture]:
     """The figures of every study, as a page shows them."""
     for study, found in there.items():
-        captions = dict(zip(picture_names(found), (said["caption"] for said in Study.load(study).figures), strict=True))
+        said = _named(found)
         for name, figure in pictures(found):
-            yield Picture(name, captions[name], render(figure, "svg").decode(), alternative(figure), study)
+            yield Picture(name, said[name]["caption"], render(figure, "svg").decode(), alternative(figure), study)
 
 
 def task_pictures(rows: pd.DataFrame, allow_mixed: bool = False) -> Iterator[Picture]:
@@ -112,11 +111,18 @@ def shown(there: Mapping[str, Evidence], root: Path, page: Path) -> dict[str, li
     return {
         study: [
             findings.Shown((here / f"{name}.svg").as_posix(), said["caption"])
-            for name, said in zip(picture_names(found), Study.load(study).figures, strict=True)
+            for name, said in _named(found).items()
             if (root / "figures" / f"{name}.svg").exists()
         ]
         for study, found in there.items()
     }
+
+
+def _named(found: Evidence) -> dict[str, Json]:
+    """name -> what a study's yaml says of the figure."""
+    said = Study.load(found.study).figures
+    start = found.study.replace("_", "-")
+    return {f"{start}-{number}-{one['draw'].replace('_', '-')}": one for number, one in enumerate(said, start=1)}
 
 
 def _drawn(found: Evidence, said: Json) -> Figure | None:

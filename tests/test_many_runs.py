@@ -14,6 +14,7 @@ from harness.rows import COLUMNS
 RUNS = 1000
 LENGTHS = (4, 6, 8, 12, 16)
 EXAMPLES = 200
+RECIPES = list(product(("softmax", "linear", "gru", "topk", "delta"), (16, 32, 64, 128, 256)))
 SECONDS = {"compare": 10, "plot": 10, "report": 30}
 
 
@@ -21,46 +22,49 @@ SECONDS = {"compare": 10, "plot": 10, "report": 30}
 def thousand(tmp_path_factory):
     """25 recipes in 40 seeds, written by the store, of models that get worse with length."""
     root = tmp_path_factory.mktemp("results")
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setattr(os, "fsync", lambda file: None)  # these need not survive a power cut
-    recipes = list(product(("softmax", "linear", "gru", "topk", "delta"), ("none",), (16, 32, 64, 128, 256)))
-    for number in range(RUNS):
-        (attention, scratchpad, width), seed = recipes[number % len(recipes)], number // len(recipes)
-        draw = np.random.default_rng(number)
-        run = f"pairwise-{attention}-{scratchpad}-{number:08x}"
-        folder = store.run_folder(root, run)
-        rows, items = [], {}
-        for split in ("boundary", "broad"):
-            for length in LENGTHS:
-                right = draw.random(EXAMPLES) < 0.5 + 0.5 / (1 + length / width)
-                row = dict.fromkeys(COLUMNS) | {
-                    "run": run, "task": "pairwise", "attention": attention, "scratchpad": scratchpad, "split": split,
-                    "length": length, "in_range": True, "steps": 0, "steps_trained": 0, "examples": EXAMPLES,
-                    "accuracy": float(right.mean()), "accuracy_low": float(right.mean()) - 0.05,
-                    "accuracy_high": float(right.mean()) + 0.05, "chance": 0.5, "seed": seed, "layers": 2,
-                    "width": width, "heads": 4, "parameters": 12 * width**2, "learning_rate": 1e-3, "update": 1000,
-                    "position": "none", "mask": "causal", "objective": "answer", "weights": "trained",
-                    "prompt_flops": 2e4 * length * width, "decode_flops": 1e3 * width, "scored_pairs": length**2,
-                    "state_bytes": 4 * width * length, "state_bits": 32.0 * width * length, "serial_steps": 12,
-                    "train_flops": 1e9 * width, "answer_tokens": 1, "scratch_tokens": 0, "stop": "budget",
-                    "train_serial_steps": 30, "seconds": 0.1, "dtype": "float32", "majority": 0.5,
-                }  # fmt: skip
-                rows.append(row)
-                items[store.item_key(row)] = right
-        settings = {
-            "task": {"name": "pairwise", "values": 16}, "attention": {"name": attention}, "seed": seed,
-            "scratchpad": {"name": scratchpad}, "position": {"name": "none"}, "model": {"width": width, "layers": 2},
-            "train": {"learning_rate": 1e-3, "lengths": list(LENGTHS)},
-        }  # fmt: skip
-        store.write(folder / "config.yaml", store.to_yaml(settings))
-        record = {
-            "run": run, "recipe": f"{number % len(recipes):08x}", "status": "DONE", "reason": None, "loss": 0.1,
-            "loss_floor": None, "versions": {"attention": 1, "loop": 1, "task": 1}, "fingerprint": {"cpu": "one"},
-        }  # fmt: skip
-        store.write(folder / "run.json", json.dumps(record))
-        store.save_scores(folder, rows, COLUMNS, items)
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fsync", lambda file: None)  # these need not survive a power cut
+        for number in range(RUNS):
+            written(root, number)
     return root
+
+
+def written(root, number):
+    """One run folder."""
+    (attention, width), seed = RECIPES[number % len(RECIPES)], number // len(RECIPES)
+    draw = np.random.default_rng(number)
+    run = f"pairwise-{attention}-none-{number:08x}"
+    folder = store.run_folder(root, run)
+    rows, items = [], {}
+    for split in ("boundary", "broad"):
+        for length in LENGTHS:
+            right = draw.random(EXAMPLES) < 0.5 + 0.5 / (1 + length / width)
+            row = dict.fromkeys(COLUMNS) | {
+                "run": run, "task": "pairwise", "attention": attention, "scratchpad": "none", "split": split,
+                "length": length, "in_range": True, "steps": 0, "steps_trained": 0, "examples": EXAMPLES,
+                "accuracy": float(right.mean()), "accuracy_low": float(right.mean()) - 0.05,
+                "accuracy_high": float(right.mean()) + 0.05, "chance": 0.5, "seed": seed, "layers": 2,
+                "width": width, "heads": 4, "parameters": 12 * width**2, "learning_rate": 1e-3, "update": 1000,
+                "position": "none", "mask": "causal", "objective": "answer", "weights": "trained",
+                "prompt_flops": 2e4 * length * width, "decode_flops": 1e3 * width, "scored_pairs": length**2,
+                "state_bytes": 4 * width * length, "state_bits": 32.0 * width * length, "serial_steps": 12,
+                "train_flops": 1e9 * width, "answer_tokens": 1, "scratch_tokens": 0, "stop": "budget",
+                "train_serial_steps": 30, "seconds": 0.1, "dtype": "float32", "majority": 0.5,
+            }  # fmt: skip
+            rows.append(row)
+            items[store.item_key(row)] = right
+    settings = {
+        "task": {"name": "pairwise", "values": 16}, "attention": {"name": attention}, "seed": seed,
+        "scratchpad": {"name": "none"}, "position": {"name": "none"}, "model": {"width": width, "layers": 2},
+        "train": {"learning_rate": 1e-3, "lengths": list(LENGTHS)},
+    }  # fmt: skip
+    store.write(folder / "config.yaml", store.to_yaml(settings))
+    record = {
+        "run": run, "recipe": f"{number % len(RECIPES):08x}", "status": "DONE", "reason": None, "loss": 0.1,
+        "loss_floor": None, "versions": {"attention": 1, "loop": 1, "task": 1}, "fingerprint": {"cpu": "one"},
+    }  # fmt: skip
+    store.write(folder / "run.json", json.dumps(record))
+    store.save_scores(folder, rows, COLUMNS, items)
 
 
 def seconds(line):

@@ -90,7 +90,8 @@ def _contenders(rows: pd.DataFrame, budget: str, items: Items) -> tuple[list[_Co
     """Those that can be compared, and a row with the reason for each recipe that cannot."""
     rows = rows.drop_duplicates([column for column in ONE_ROW if column in rows])  # a run that two arms share
     rows = rows.assign(train_flops=rows.get("train_flops", math.nan))
-    chosen = tuned(rows).set_index("run")["edge"]
+    chosen = tuned(rows)
+    edges = dict(zip(chosen["run"], chosen["edge"], strict=True))
     scored = at_trained_steps(rows[rows["accuracy"].notna()])
     scored = scored[scored["split"].isin(SPLITS) & scored["in_range"].eq(True)]
     scored = scored.assign(price=BUDGETS[budget](scored).astype(float))
@@ -98,10 +99,10 @@ def _contenders(rows: pd.DataFrame, budget: str, items: Items) -> tuple[list[_Co
     for line in lines(rows.drop(columns="stop")):
         first, scores = line.rows.iloc[0], scored[scored.index.isin(line.rows.index)]
         notes = [casualties(line.rows)]
-        if chosen.loc[chosen.index == first["run"]].ne("").any():
+        if edges.get(first["run"]):
             notes.append("at the edge of its learning-rate grid")
         prices = scores.groupby("length")["price"].mean().dropna().to_dict()
-        if first["run"] not in chosen.index:
+        if first["run"] not in edges:
             notes.insert(0, f"validation chose another learning rate than {word(first[RATE])}")
         elif scores.empty:
             notes.insert(0, "no scores within the trained lengths")
