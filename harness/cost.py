@@ -34,14 +34,20 @@ class Cost:
 
 def forward_flops(model: GPT, made: Pass, logits: int) -> int:
     """FLOPs of one forward pass with logits at so many positions."""
-    return sum(block.mixer.flops(*made) for block in model.blocks) + _beside_mixing(model, made.tokens, logits)
+    mixing = sum(block.mixer.flops(*made) for block in model.blocks)
+    return model.loops * mixing + _beside_mixing(model, made.tokens, logits)
 
 
-def _beside_mixing(model: GPT, tokens: int, logits: int) -> int:
-    """FLOPs of the MLPs and of the readout; the last block thinks only where logits are wanted."""
+def _beside_mixing(model: GPT, tokens: int, logits: int, each: bool = False) -> int:
+    """FLOPs of the MLPs and of the readout; the last block thinks only where logits are wanted.
+
+    A model that halts asks after each loop whether a position stops there, and reads out once; while it is trained,
+    ``each`` loop is read out.
+    """
     vocab, width = model.tokens.weight.shape
-    thinking = ((len(model.blocks) - 1) * tokens + logits) * 2 * 2 * width * 4 * width
-    return thinking + 2 * logits * width * vocab
+    thinking = ((model.depth - 1) * tokens + logits) * 2 * 2 * width * 4 * width
+    asking = 0 if model.halting is None else model.loops * 2 * logits * width
+    return thinking + asking + (model.loops if each and asking else 1) * 2 * logits * width * vocab
 
 
 def passes(mask: str, given: int, count: int, forced: Collection[int]) -> list[Pass]:
@@ -70,7 +76,7 @@ def answering(model: GPT, batch: Batch, written: int | None = None, own: bool = 
     ``written`` scratch tokens stand before ANSWER (None: as many as were trained), which the model wrote itself if
     ``own``.
     """
-    mixers, answer = [block.mixer for block in model.blocks], batch.answer.shape[1]
+    mixers, answer = [block.mixer for block in model.blocks] * model.loops, batch.answer.shape[1]
     if not batch.inside:
         made = passes(model.mask, batch.given, batch.count(written), () if own else batch.forced(written))
         flops = [forward_flops(model, one, 1) for one in made]
@@ -99,8 +105,9 @@ def training_flops(model: GPT, batch: Batch) -> int:
     passes, logits = _training_passes(model, batch), 1
     if model.mask != "encoder":
         passes, logits = Counter({one: size for one in passes}), labels
-    mixing = {one: sum(block.mixer.training_flops(one.tokens, one.prefix) for block in model.blocks) for one in passes}
-    return sum(n * (mixing[one] + 3 * _beside_mixing(model, one.tokens, logits)) for one, n in passes.items())
+    mixers = [block.mixer for block in model.blocks] * model.loops
+    mixing = {one: sum(mixer.training_flops(one.tokens, one.prefix) for mixer in mixers) for one in passes}
+    return sum(n * (mixing[one] + 3 * _beside_mixing(model, one.tokens, logits, True)) for one, n in passes.items())
 
 
 def training_serial_steps(model: GPT, batch: Batch) -> int:

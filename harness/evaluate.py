@@ -37,6 +37,7 @@ class Question(NamedTuple):
     length: int
     stop: Stop = AS_TRAINED
     bits: int | None = None  # of each number of the state in the middle of the prompt; None: the state as it is
+    loops: int | None = None  # after which every position is stopped; None: as the model was trained
 
 
 @dataclass(frozen=True)
@@ -50,13 +51,15 @@ class Answers:
     first_error: np.ndarray  # (B,) number of the first wrong step, 0 where all are right
     teacher_forced: np.ndarray  # (B,) 1 right, 0 wrong when the true scratchpad is read; NaN beyond its end or squeezed
     dense: np.ndarray  # (B,) share of the answers so far that it has right, NaN where none was trained or squeezed
+    loops: np.ndarray  # (B, ·) loops that each token it wrote took, scratchpad, ANSWER and answer
 
     @staticmethod
     def join(parts: list["Answers"]) -> "Answers":
-        """Blocks of one batch, one after the other; ``written`` is as wide as the narrowest."""
+        """Blocks of one batch, one after the other; what they wrote is as wide as the narrowest."""
         columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(Answers)}
-        narrowest = min(part.shape[1] for part in columns["written"])
-        columns["written"] = [part[:, :narrowest] for part in columns["written"]]
+        for name in ("written", "loops"):
+            narrowest = min(part.shape[1] for part in columns[name])
+            columns[name] = [part[:, :narrowest] for part in columns[name]]
         return Answers(**{name: np.concatenate(column) for name, column in columns.items()})
 
 
@@ -78,8 +81,10 @@ class Score:
     first_error: float | None  # mean number of the first wrong step, where some step is wrong
     chance: float
     majority: float  # share of the commonest answer among these examples
+    loops_used: float  # by the token of an item that took most, on average
     right: np.ndarray  # (examples,) bool
     scratch: np.ndarray  # (examples,) tokens that were decoded before ANSWER
+    loops: np.ndarray  # (examples,) loops of the token that took most
 
 
 @torch.no_grad()
@@ -104,6 +109,7 @@ def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED, code: Code | None 
     hits = asked
     if asked.any():
         hits = asked & (model.read(batch.prompt, given, slice(None)).argmax(-1) == batch.so_far)
+    whole, at = (batch.prompt, batch.said) if batch.inside else _whole(batch, written)
     beyond = code is not None or (not (batch.inside or stop.own) and limit > batch.scratch)
     return Answers(
         written=written.numpy(force=True),
@@ -113,7 +119,14 @@ def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED, code: Code | None 
         first_error=_first_error(batch, written, scratch).numpy(force=True),
         teacher_forced=np.where(beyond, np.nan, (forced == true).all(1).numpy(force=True)),
         dense=(hits.sum(1) / asked.sum(1)).numpy(force=True),
+        loops=model.stops(whole, given, at).numpy(force=True),
     )
+
+
+def _whole(batch: Batch, written: Tensor) -> tuple[Tensor, slice]:
+    """The sequence that was read when all of this was written, and the positions at which it was."""
+    tokens = torch.cat([batch.prompt, written], 1)[:, :-1]
+    return tokens, slice(batch.given - 1, None)
 
 
 def code_of(model: GPT, source: Source, question: Question) -> Code | None:
@@ -152,10 +165,11 @@ def evaluate(model: GPT, source: Source, asked: Iterable[Question], size: int) -
     """Score the model on ``size`` items of each question."""
     device = next(model.parameters()).device
     for question in asked:
-        split, length, stop, _ = question
-        code, batch, parts = code_of(model, source, question), source.items(split, length, size), []
+        split, length, stop, _, loops = question
+        asked_of = model if loops is None else model.looped(loops)
+        code, batch, parts = code_of(asked_of, source, question), source.items(split, length, size), []
         for start in range(0, size, BLOCK):
-            parts.append(answer(model, batch.rows(start, start + BLOCK).to(device), stop, code))
+            parts.append(answer(asked_of, batch.rows(start, start + BLOCK).to(device), stop, code))
         answers = Answers.join(parts)
         right, wrong = answers.right_tokens.all(1), answers.first_error[answers.first_error > 0]
         low, high = wilson(right.sum(), size)
@@ -176,8 +190,10 @@ def evaluate(model: GPT, source: Source, asked: Iterable[Question], size: int) -
             first_error=wrong.mean() if wrong.size else None,
             chance=source.task.chance(length),
             majority=commonest.max() / size,
+            loops_used=plain(answers.loops.max(1).mean()),
             right=right,
             scratch=answers.scratch,
+            loops=answers.loops.max(1),
         )
 
 

@@ -60,4 +60,10 @@ examples:
   python -m harness check attention=linear
   python -m harness check attention=window attention.window=4 mask=prefix
 """,
+    "theory": """\
+examples:
+  python -m harness theory task=pairwise task.alpha=5 task.values=16 length=8
+  python -m harness theory task=late_rule task.values=5 length=4,6  classes at every cut of both lengths
+  python -m harness theory task=pairwise task.norm=hamming task.values=2 task.alpha=2 --curve task.dim=2,3,4,5,6
+""",
 }

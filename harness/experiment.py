@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from harness import rows, store, train, training
+from harness import constructed, rows, store, train, training
 from harness.identity import fingerprint, folder, identity, versions
 from harness.model import GPT, build
 from harness.nearest import Refusal, refusing, unknown
@@ -32,7 +32,7 @@ def check(experiment: Experiment, root: Path) -> None:
         build(experiment)
     where = folder(experiment, root)
     record = _record(where)
-    if "init_from" in record:
+    if "sha256" in record.get("init_from", {}):
         _hold_origin(record["init_from"], where, root)
     if "update" in record or record.get("status") == "DIVERGED":
         return
@@ -68,7 +68,7 @@ def _go_on(experiment: Experiment, model: GPT, where: Path, root: Path, quiet: b
         if "update" not in record:
             found = store.load_checkpoint(where)
             if found is None and experiment.train.init_from is not None:
-                record["init_from"] = _start(model, *_first(experiment, root))
+                record["init_from"] = _start(experiment, model, root)
             record["notes"] = list(dict.fromkeys([*record["notes"], *(found.complaints if found else [])]))
             _note(where, record)
             _note(where, record, **training.finish(experiment, model, where, found, quiet))
@@ -123,6 +123,9 @@ def _first(experiment: Experiment, root: Path) -> tuple[Path, Json] | None:
     name = experiment.train.init_from
     if name is None:
         return None
+    if name == constructed.BY_HAND:
+        constructed.fitting(experiment)
+        return None
     there = {folder.name: folder for folder in store.runs(root)}
     if name not in there:
         raise unknown("train.init_from=", name, there, list(there)[:20])
@@ -148,18 +151,25 @@ def _hold_origin(began: Json, where: Path, root: Path) -> None:
 
 def _shape(experiment: Experiment) -> Json:
     """What two runs must share for the weights of one to fit the other."""
-    sizes = ("layers", "width", "heads", *(("context",) if experiment.bounded else ()))
+    sizes = ("layers", "width", "heads", "halting", *(("context",) if experiment.bounded else ()))
     shape = {f"attention.{key}": value for key, value in experiment.attention.plain().items()}
     shape |= {"position": experiment.position.name}
     shape |= {f"model.{key}": getattr(experiment.model, key) for key in sizes}
     return shape | {"vocabulary": vocabulary(experiment.task)}
 
 
-def _start(model: GPT, where: Path, record: Json) -> Json:
-    """Start from the weights of another run; what is recorded of it."""
-    found = _last(where, record)
-    model.load_state_dict(found.under("model."))
-    return {"run": record["run"], "id": record["id"], "sha256": found.sha256}
+def _start(experiment: Experiment, model: GPT, root: Path) -> Json:
+    """Start from the weights of another run, or from those that are set by hand; what is recorded of it."""
+    if experiment.train.init_from == constructed.BY_HAND:
+        began = constructed.start(experiment, model)
+    else:
+        where, record = _first(experiment, root)
+        found = _last(where, record)
+        model.load_state_dict(found.under("model."))
+        began = {"run": record["run"], "id": record["id"], "sha256": found.sha256}
+    if experiment.train.init_noise:
+        constructed.disturb(model, experiment.train.init_noise, experiment.seed)
+    return began
 
 
 def _record(where: Path) -> Json:

@@ -34,6 +34,13 @@ def identity(experiment: Experiment) -> tuple[str, str]:
     del training["scratchpad"]["name"]  # it follows from the rest
     if not experiment.bounded:
         del training["model"]["context"]  # there is no table
+    if experiment.model.halting == "none":
+        for section, key in (("model", "halting"), ("train", "ponder"), ("train", "prior_loops")):
+            del training[section][key]
+    if not experiment.train.init_noise:
+        del training["train"]["init_noise"]
+    if experiment.model.loops == 1:
+        del training["model"]["loops"]
     training["versions"] = versions(experiment)
     return _digest(training | {"seed": experiment.seed}), _digest(training)
 

@@ -59,6 +59,7 @@ def look(
     experiment = replace(experiment, evaluate=asked)
     model, source = restored(folder, experiment), Source.of(experiment)
     kinds = [choice.name for choice in experiment.attention.of_layers(experiment.model.layers)]
+    kinds *= experiment.model.loops  # a layer for each loop
     rows, pictures = [], []
     for length in tqdm(sorted(asked.lengths), desc="inside", unit=" lengths", disable=None):
         batch = source.items(split, length, items)

@@ -18,12 +18,15 @@ from harness.settings import Experiment
 from harness.store import Json
 
 COLUMNS = (
-    "run task attention scratchpad trace objective weights position mask layers width heads loops parameters "
+    "run task attention scratchpad trace objective weights position mask layers width heads loops loops_trained "
+    "loops_used forced_loops parameters "
     "learning_rate dtype seed update split length in_range steps steps_trained stop bits_per_number scratch_tokens "
     "examples accuracy accuracy_low accuracy_high teacher_forced token_accuracy dense_accuracy first_error chance "
     "majority answer_tokens least_state_bits state_bytes state_bits train_flops prompt_flops decode_flops scored_pairs "
     "serial_steps train_serial_steps seconds"
 ).split()
+
+LOOPS = "split length steps stop forced_loops loops items".split()  # of loops.csv
 
 
 def missing(experiment: Experiment, model: GPT, where: Path, record: Json) -> list[tuple[Question, Json]]:
@@ -45,24 +48,39 @@ def measure(experiment: Experiment, model: GPT, where: Path, asked: list[tuple[Q
         batch = source.batch(question.length, 2)
         if cost.scattered(model, batch):
             batch = source.items(question.split, question.length, experiment.evaluate.examples)
-        price = mean_cost(model, batch, measures.pop("scratch"), question.stop)
+        took = measures.pop("loops")
+        price = mean_cost(model, batch, measures.pop("scratch"), question.stop, took)
         price["state_bits"] = 8 * price["state_bytes"]
         if question.bits is not None:
             cut = squeeze.middle(source.task, batch, question.length)
             price["state_bits"] = question.bits * squeeze.numbers(model, cut)
+        if model.halting is not None:
+            _log_loops(where, facts, took)
         rows.append(facts | measures | price | {"seconds": time.perf_counter() - began})
         store.save_scores(where, rows, COLUMNS, items)
 
 
-def mean_cost(model: GPT, batch: Batch, scratch: np.ndarray, stop: Stop) -> Json:
-    """The columns of ``Cost``, a mean over items, which differ where the model ends its scratchpad itself.
+def mean_cost(model: GPT, batch: Batch, scratch: np.ndarray, stop: Stop, loops: np.ndarray) -> Json:
+    """The columns of ``Cost``, a mean over items, which differ where the model ends its scratchpad or its loops itself.
 
-    An item that came to the limit did not: ANSWER was put in its mouth.
+    An item that came to the limit of its scratchpad did not: ANSWER was put in its mouth. Of its tokens the one that
+    took most ``loops`` sets how many all of them are charged, since it reads what the others are after as many.
     """
-    written, counts = np.unique(scratch, return_counts=True)
-    own = [stop.own and tokens < stop.steps * batch.step for tokens in written]
-    costs = [asdict(cost.answering(model, batch, int(n), itself)) for n, itself in zip(written, own, strict=True)]
+    kinds, counts = np.unique(np.stack([scratch, loops]), axis=1, return_counts=True)
+    costs = []
+    for tokens, took in kinds.T.tolist():
+        itself = stop.own and tokens < stop.steps * batch.step
+        costs.append(asdict(cost.answering(model.looped(took, halts=True), batch, tokens, itself)))
     return {name: plain(np.average([c[name] for c in costs], weights=counts)) for name in costs[0]}
+
+
+def _log_loops(where: Path, facts: Json, took: np.ndarray) -> None:
+    """``loops.csv``: how many items took how many loops, for each question that was asked."""
+    path, key = where / "loops.csv", {name: facts[name] for name in LOOPS[:-2]}
+    there = [row for row in (store.from_csv(path) if path.exists() else []) if {n: row[n] for n in key} != key]
+    values, counts = np.unique(took, return_counts=True)
+    rows = [key | {"loops": int(loops), "items": int(items)} for loops, items in zip(values, counts, strict=True)]
+    store.write(path, store.to_csv([*there, *rows], LOOPS))
 
 
 def _questions(experiment: Experiment) -> Iterator[Question]:
@@ -72,13 +90,16 @@ def _questions(experiment: Experiment) -> Iterator[Question]:
     for split, length in product(experiment.evaluate.splits, experiment.evaluate.lengths):
         for steps in experiment.stops(length):
             as_trained = not own and steps == experiment.steps(length)
-            for bits in (None, *experiment.evaluate.state_bits):
-                yield Question(split, length, Stop() if as_trained else Stop(steps, own), bits)
+            stop = Stop() if as_trained else Stop(steps, own)
+            yield from (Question(split, length, stop, bits) for bits in (None, *experiment.evaluate.state_bits))
+            for loops in experiment.evaluate.loops:
+                if experiment.model.halting != "none" or loops != experiment.model.loops:
+                    yield Question(split, length, stop, loops=loops)
 
 
 def _facts(experiment: Experiment, model: GPT, record: Json, question: Question) -> Json:
     """The columns of a row that are known before it is measured; some are the same in every row until there is more."""
-    split, length, stop, bits = question
+    split, length, stop, bits, loops = question
     batch = Source.of(experiment).batch(length, 2)
     trained, lengths = experiment.steps(length), experiment.train.lengths
     return {
@@ -88,13 +109,15 @@ def _facts(experiment: Experiment, model: GPT, record: Json, question: Question)
         "scratchpad": experiment.scratchpad.name,
         "trace": experiment.scratchpad.trace,
         "objective": experiment.train.objective,
-        "weights": "trained",
+        "weights": record.get("weights", "trained"),
         "position": experiment.position.name,
         "mask": experiment.mask,
         "layers": experiment.model.layers,
         "width": experiment.model.width,
         "heads": experiment.model.heads,
-        "loops": 1,
+        "loops": loops or experiment.model.loops,
+        "loops_trained": experiment.model.loops,
+        "forced_loops": loops,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "learning_rate": experiment.train.learning_rate,
         "dtype": record["fingerprint"]["dtype"],

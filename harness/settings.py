@@ -15,8 +15,15 @@ from tasks.base import SPLITS, Instance, Task
 
 MASKS = ("causal", "prefix", "encoder")
 OBJECTIVES = ("answer", "sequence")
+HALTING = ("none", "ponder")
 STOPS = ("budget", "self")
 HYBRID = "hybrid"
+LOOPS = 1000  # at most
+OLDER = {  # what runs did before they could be told to do something else
+    "model": {"loops": 1, "halting": "none"},
+    "train": {"ponder": 0.01, "prior_loops": 4.0, "init_noise": 0.0},
+    "evaluate": {"state_bits": (), "loops": ()},
+}
 
 
 def _require(good: bool, key: str, given: object, allowed: str) -> None:
@@ -39,11 +46,20 @@ class Model:
     heads: int
     context: int  # rows of the position table: the longest sequence in tokens
     token_std: float
+    loops: int  # how often the layers are gone through, with the same weights
+    halting: str  # ponder: each position stops within these loops by itself; none: after the last
 
     def __post_init__(self):
-        for name, most in (("layers", 1000), ("width", 100_000), ("heads", 10_000), ("context", 10_000_000)):
+        sizes = {"layers": 1000, "width": 100_000, "heads": 10_000, "context": 10_000_000, "loops": LOOPS}
+        for name, most in sizes.items():
             value = getattr(self, name)
             _require(1 <= value <= most, f"model.{name}", value, f"1 to {most} are possible")
+        if self.halting not in HALTING:
+            raise unknown("model.halting=", self.halting, HALTING)
+        stops = self.halting == "none" or self.loops > 1
+        _require(
+            stops, "model.halting", self.halting, "with model.loops=1 there is nothing to stop, 2 or more are needed"
+        )
         divides = f"model.heads={self.heads} must divide it"
         _require(self.width % self.heads == 0, "model.width", self.width, divides)
         _require(0 <= self.token_std < float("inf"), "model.token_std", self.token_std, "0 or more is needed")
@@ -66,7 +82,10 @@ class Train:
     validate_examples: int  # per length, half of them boundary, half broad
     objective: str  # answer: scratchpad and answer are supervised; sequence: every token that is not filler
     dense: bool  # also supervise the answer so far, at each item
-    init_from: str | None  # the run whose last weights it starts from
+    init_from: str | None  # the run whose last weights it starts from; witness: weights that are set by hand
+    init_noise: float  # added to them, N(0, 1) times so much of the root mean square of each tensor
+    ponder: float  # weight of the prior over loops in the loss, nats against nats (model.halting=ponder)
+    prior_loops: float  # its mean
 
     def __post_init__(self):
         if self.objective not in OBJECTIVES:
@@ -79,6 +98,11 @@ class Train:
         for name in ("learning_rate", "clip"):
             value = getattr(self, name)
             _require(0 < value < float("inf"), f"train.{name}", value, "a finite number above 0 is needed")
+        _require(0 <= self.init_noise < float("inf"), "train.init_noise", self.init_noise, "0 or more is needed")
+        from_scratch = "there is nothing to add noise to, train.init_from is needed"
+        _require(not self.init_noise or self.init_from is not None, "train.init_noise", self.init_noise, from_scratch)
+        _require(0 <= self.ponder < float("inf"), "train.ponder", self.ponder, "0 or more is needed")
+        _require(1 < self.prior_loops < float("inf"), "train.prior_loops", self.prior_loops, "more than 1 is needed")
         _require(0 <= self.weight_decay < float("inf"), "train.weight_decay", self.weight_decay, "0 or more is needed")
         _require(self.stop_at > 0, "train.stop_at", self.stop_at, "above 0 (above 1 never stops early)")
 
@@ -93,6 +117,7 @@ class Evaluate:
     stop: str  # budget: after so many steps ANSWER is put in the model's mouth; self: it writes ANSWER itself
     steps: tuple[int, ...]  # forced stops after so many steps; none: as many as were trained
     state_bits: tuple[int, ...]  # also with the state mid-prompt rounded to so many bits a number
+    loops: tuple[int, ...]  # also with every position stopped after so many loops, fewer or more than were trained
 
     def __post_init__(self):
         if self.stop not in STOPS:
@@ -105,6 +130,10 @@ class Evaluate:
             _require_some("evaluate.state_bits", self.state_bits, "number of bits")
             possible = min(self.state_bits) >= 1 and max(self.state_bits) <= 32
             _require(possible, "evaluate.state_bits", self.state_bits, "1 to 32 bits a number are possible")
+        if self.loops:
+            _require_some("evaluate.loops", self.loops, "number of loops")
+            possible = min(self.loops) >= 1 and max(self.loops) <= LOOPS
+            _require(possible, "evaluate.loops", self.loops, f"1 to {LOOPS} are possible")
         _require_some("evaluate.lengths", self.lengths, "length")
         _require_some("evaluate.splits", self.splits, "split")
         for split in self.splits:
@@ -174,6 +203,9 @@ class Experiment:
         _require(self.device in ("cpu", "cuda"), "device", self.device, "cpu and cuda exist")
         _require(self.threads >= 1, "threads", self.threads, "1 or more is needed")
         self.attention.of_layers(self.model.layers)
+        once = self.model.halting == "none" or self.mask != "encoder"
+        alone = "with mask=encoder each token has a pass of its own, model.halting=none is possible"
+        _require(once, "model.halting", self.model.halting, alone)
         self._hold_lengths()
         self._hold_what_is_said(self._one(self.train.lengths[0]))
         self._hold_context()
@@ -278,9 +310,9 @@ class Experiment:
             attention=Choice.of(settings["attention"]),
             scratchpad=Scratchpad(**plain["scratchpad"]),
             position=Choice.of(settings["position"]),
-            model=Model(**plain["model"]),
-            train=Train(**plain["train"] | {"lengths": trained}),
-            evaluate=Evaluate(**{"state_bits": ()} | plain["evaluate"] | {"lengths": evaluated}),  # older runs lack it
+            model=Model(**OLDER["model"] | plain["model"]),
+            train=Train(**OLDER["train"] | plain["train"] | {"lengths": trained}),
+            evaluate=Evaluate(**OLDER["evaluate"] | plain["evaluate"] | {"lengths": evaluated}),
             mask=plain["mask"],
             seed=plain["seed"],
             device=plain["device"],

@@ -68,7 +68,7 @@ def rounded(x: Tensor, low: Tensor, high: Tensor, bits: int) -> Tensor:
 
 def numbers(model: GPT, tokens: int) -> int:
     """Numbers in the state of one sequence after so many tokens."""
-    return sum(block.mixer.state_size(tokens) for block in model.blocks)
+    return model.loops * sum(block.mixer.state_size(tokens) for block in model.blocks)
 
 
 def middle(task: Task, batch: Batch, length: int) -> int:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import torch
 from numpy.random import Generator
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.model.gpt import GPT
+from harness.model.halting import divergence
 from harness.sequence import IGNORE, Batch
 from harness.settings import Train
 
@@ -47,6 +48,22 @@ def optimizer(model: nn.Module, train: Train) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=train.learning_rate, betas=(0.9, 0.99), fused=True)
 
 
+def objective(model: GPT, batch: Batch, train: Train, rng: Generator | None = None) -> Tensor:
+    """Nats per supervised token.
+
+    Of a model that halts they are expected over the loop after which a position stops, and ``train.ponder`` times the
+    divergence of that loop's distribution from the prior is added (Banino et al. 2021, equation 4).
+    """
+    if model.halting is None:
+        logits = model.read(batch.read, batch.given, batch.supervised, rng)
+        return F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORE)
+    logits, chances = model.read_each(batch.read, batch.given, batch.supervised, rng)
+    labels = batch.labels.expand(len(logits), -1, -1)
+    nats = F.cross_entropy(logits.flatten(0, 2), labels.flatten(), ignore_index=IGNORE, reduction="none")
+    told = (chances * nats.view_as(chances)).sum(0) + train.ponder * divergence(chances, train.prior_loops)
+    return told[batch.labels != IGNORE].mean()
+
+
 def fit(
     model: GPT,
     optimizer: torch.optim.Optimizer,
@@ -63,8 +80,7 @@ def fit(
     last = done.loss if done else math.nan
     for update in range(done.update + 1 if done else 1, train.updates + 1):
         length, batch, rng = draw(update)
-        logits = model.read(batch.read, batch.given, batch.supervised, rng)
-        loss = F.cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORE)
+        loss = objective(model, batch, train, rng)
         optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(model.parameters(), train.clip)

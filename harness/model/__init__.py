@@ -27,4 +27,6 @@ def build(experiment: Experiment) -> GPT:
             attention.configured(one.name, one.settings, **placed)(size.width, size.heads)
             for one in experiment.attention.of_layers(size.layers)
         ]
-        return GPT(vocabulary(experiment.task), size.width, mixers, position, size.token_std, experiment.mask)
+        halts = size.halting == "ponder"
+        vocab, loops = vocabulary(experiment.task), size.loops
+        return GPT(vocab, size.width, mixers, position, size.token_std, experiment.mask, loops, halts)

@@ -1,8 +1,9 @@
 """GPT in the form of GPT-2: token and position tables, pre-norm blocks, the token table again as the readout.
 
-Shape letters: ``B`` batch · ``T`` sequence tokens · ``C`` model width · ``V`` vocabulary.
+Shape letters: ``B`` batch · ``T`` sequence tokens · ``C`` model width · ``V`` vocabulary · ``R`` loops.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 
 from harness import signals
 from harness.attention.base import Mixer, State
+from harness.model.halting import Halting, stopped
 from harness.model.positions import Position
 
 
@@ -52,6 +54,10 @@ class GPT(nn.Module):
 
     ``mask`` says which tokens see each other: *causal*, those before; *prefix*, also all that is given; *encoder*: each
     token is predicted by a pass of its own, in which all tokens before it see each other (ENTP, Ewer et al. 2024).
+
+    The blocks are gone through ``loops`` times with the same weights (a looped, or universal, transformer: Dehghani et
+    al. 2019); its state has a layer for each block of each loop. With ``halts`` a position speaks from the loop after
+    which it stops (:mod:`harness.model.halting`); what others see of it goes on to the last.
     """
 
     def __init__(
@@ -62,12 +68,16 @@ class GPT(nn.Module):
         position: Position,
         token_std: float = 0.02,
         mask: str = "causal",
+        loops: int = 1,
+        halts: bool = False,
     ):
         super().__init__()
+        self.loops = loops
         self.tokens = nn.Embedding(vocab, width)
         self.position, self.mask = position, mask
         self.blocks = nn.ModuleList(Block(mixer, width) for mixer in mixers)
         self.norm = nn.LayerNorm(width)
+        self.halting = Halting(width) if halts else None
         self.initialise(token_std)
 
     @torch.no_grad()
@@ -76,17 +86,28 @@ class GPT(nn.Module):
 
         tokens ~ N(0, token_std²) · positions ~ N(0, position.std²) · weights ~ N(0, 0.02² · 768/C), which is GPT-2's
         own at its width and gives units the same variance at any other; those that write into the residual stream
-        divided by sqrt(2 layers) (Radford et al. 2019, section 2.3) · biases 0.
+        divided by sqrt(2 layers), each loop's counted (Radford et al. 2019, section 2.3) · biases 0.
         """
         std = 0.02 * (768 / self.tokens.embedding_dim) ** 0.5
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear):
                 writes = name.endswith("project_out")
-                nn.init.normal_(module.weight, std=std / (2 * len(self.blocks)) ** 0.5 if writes else std)
+                nn.init.normal_(module.weight, std=std / (2 * self.depth) ** 0.5 if writes else std)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         nn.init.normal_(self.tokens.weight, std=token_std)
         self.position.initialise()
+
+    @property
+    def depth(self) -> int:
+        """Blocks that a token goes through."""
+        return self.loops * len(self.blocks)
+
+    def looped(self, loops: int, halts: bool = False) -> "GPT":
+        """The same weights with another number of loops, all of them gone through unless it ``halts`` as this one."""
+        other = copy.copy(self)
+        other.loops, other._modules = loops, {**self._modules, "halting": self.halting if halts else None}
+        return other
 
     def forward(
         self,
@@ -101,19 +122,36 @@ class GPT(nn.Module):
         ``at`` are the positions whose logits are wanted, a slice or a (B, N) of them for each row; ``prefix`` first
         tokens see each other; ``places`` (T,) is where the tokens stand, right after those that were seen if None.
         """
+        spoken, after = self._spoken(tokens, state, prefix, at, places)
+        if self.halting is None:
+            return self._logits(spoken[-1]), after
+        each = torch.stack(spoken)
+        loop = stopped(self.halting(each))[None, ..., None].expand(-1, -1, -1, each.shape[-1])
+        return self._logits(each.gather(0, loop)[0]), after
+
+    def _spoken(
+        self, tokens: Tensor, state: list[State] | None, prefix: int, at: slice | Tensor, places: Tensor | None
+    ) -> tuple[list[Tensor], list[State] | None]:
+        """What may be read out: (B, |at|, C) after each loop of one that halts, else after the last; the next state."""
         if places is None:
             seen = 0 if state is None else state[0].seen
             places = torch.arange(seen, seen + tokens.shape[1], device="cpu")
         x = self.tokens(tokens)
         x = x + self.position(places).to(x)
-        after = []
-        for block, before in zip(self.blocks, state or [None] * len(self.blocks), strict=True):
+        spoken, after = [], []
+        for number, before in enumerate(state or [None] * self.depth, start=1):
+            block = self.blocks[(number - 1) % len(self.blocks)]
             x, layer = block.mix(x, before, prefix)
-            if block is self.blocks[-1]:
-                x = _pick(x, at)  # after the last mixing no position is read by another
+            if number == self.depth:
+                x, at = _pick(x, at), slice(None)  # after the last mixing no position is read by another
             x = block.think(x)
             after.append(layer)
-        return F.linear(self.norm(x), self.tokens.weight), None if state is None else after
+            if number == self.depth or (self.halting is not None and number % len(self.blocks) == 0):
+                spoken.append(_pick(x, at))
+        return spoken, None if state is None else after
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return F.linear(self.norm(x), self.tokens.weight)
 
     def read(self, tokens: Tensor, given: int, at: slice | Tensor, rng: Generator | None = None) -> Tensor:
         """(B, T) -> logits (B, |at|, V) at the positions ``at`` under the model's mask; ``given`` tokens are given.
@@ -121,6 +159,22 @@ class GPT(nn.Module):
         The tokens are a whole sequence. In training ``rng`` chooses where they stand, if the positions leave it open.
         """
         return self._read(tokens, given, at, self.position.places(tokens.shape[1], rng))
+
+    def read_each(
+        self, tokens: Tensor, given: int, at: slice | Tensor, rng: Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The same of a model that halts, after each loop: logits (R, B, |at|, V) and the chances to stop there."""
+        places = self.position.places(tokens.shape[1], rng)
+        spoken, _ = self._spoken(tokens, None, given if self.mask == "prefix" else 0, at, places)
+        each = torch.stack(spoken)
+        return self._logits(each), self.halting(each)
+
+    @torch.no_grad()
+    def stops(self, tokens: Tensor, given: int, at: slice | Tensor) -> Tensor:
+        """(B, T) -> (B, |at|): after how many loops these positions of whole sequences stop."""
+        if self.halting is None:
+            return _pick(torch.full_like(tokens, self.loops)[..., None], at).squeeze(-1)
+        return stopped(self.read_each(tokens, given, at)[1]) + 1
 
     def _read(self, tokens: Tensor, given: int, at: slice | Tensor, places: Tensor) -> Tensor:
         if self.mask != "encoder":
@@ -137,7 +191,7 @@ class GPT(nn.Module):
 
     def empty(self, batch: int, room: int = 0) -> list[State]:
         """The state before the first token, layer by layer; see :meth:`Mixer.empty`."""
-        return [block.mixer.empty(batch, room) for block in self.blocks]
+        return [block.mixer.empty(batch, room) for _ in range(self.loops) for block in self.blocks]
 
     @torch.no_grad()
     def generate(

@@ -21,6 +21,7 @@ from harness.report.select import (
     complete,
     known,
     order,
+    unforced,
     unsqueezed,
     varying,
     word,
@@ -65,11 +66,12 @@ def table(rows: pd.DataFrame, by: Sequence[str] | None = None, allow_mixed: bool
         ended = status.map({"DONE": "done", **STATUS}).value_counts()
         counts = {name: int(ended.get(name, 0)) for name in ENDINGS}
         scores = group[group["accuracy"].notna() & (group["split"].isin(SPLITS) | ("split" in inner))]
-        squeezed = "bits_per_number" in inner
+        squeezed, forced = "bits_per_number" in inner, "forced_loops" in inner
         scores = scores if squeezed else unsqueezed(scores)
+        scores = scores if forced else unforced(scores)
         if "steps" not in inner:
             own = scores["stop"] == "self" if "stop" in inner else False
-            scores = scores[scores.index.isin(at_trained_steps(scores, squeezed).index) | own]
+            scores = scores[scores.index.isin(at_trained_steps(scores, squeezed, forced).index) | own]
         whole = [([None] * len(inner), scores)]
         for values, part in scores.groupby(inner, dropna=False) if inner and len(scores) else whole:
             cells = about | dict(zip(inner, values, strict=True)) | {"seeds": part["seed"].nunique()} | counts

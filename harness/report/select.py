@@ -16,7 +16,8 @@ SETTINGS += ("learning_rate", "dtype")
 OF_A_RUN = (*SETTINGS, "run", "status", "recipe", "seed", "parameters")  # known before anything is evaluated
 SPLITS = ("boundary", "broad")  # shown unless others are asked for
 NOT_TRAINING = ("evaluate", "launcher")  # groups of settings that are no part of a recipe
-OF_A_SCORE = ("split", "length", "in_range", "steps", "steps_trained", "stop", "bits_per_number", "update")
+OF_A_SCORE = ("split", "length", "in_range", "steps", "steps_trained", "stop", "bits_per_number", "forced_loops")
+OF_A_SCORE += ("loops_used", "update")
 MEASURES = ("accuracy", "accuracy_low", "accuracy_high", "chance", "majority", "state_bytes", "prompt_flops")
 MEASURES += ("decode_flops", "scored_pairs", "serial_steps", "scratch_tokens")
 MEASURES += ("token_accuracy", "answer_tokens", "least_state_bits", "state_bits")
@@ -63,34 +64,41 @@ def order(column: str, text: str) -> tuple[float, str]:
         return math.inf, text
 
 
+def unforced(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of models that were stopped after no number of loops but their own; older rows know of no other."""
+    return rows[rows["forced_loops"].isna()] if "forced_loops" in rows else rows
+
+
 def unsqueezed(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of models whose state was left as it was; older rows know of no other."""
     return rows[rows["bits_per_number"].isna()] if "bits_per_number" in rows else rows
 
 
-def scored(rows: pd.DataFrame, as_trained: bool = False, squeezed: bool = False) -> pd.DataFrame:
+def scored(rows: pd.DataFrame, as_trained: bool = False, squeezed: bool = False, forced: bool = False) -> pd.DataFrame:
     """The rows that hold a score (`as_trained`: at the trained number of steps); ValueError if there are none.
 
-    Only with `squeezed` those with a rounded state among them.
+    Only with `squeezed` those with a rounded state among them, with `forced` those after other loops.
     """
     rows = complete(rows)
     found = rows[rows["accuracy"].notna()]
+    found = found if forced else unforced(found)
     found = found if squeezed else unsqueezed(found)
     if found.empty:
         raise ValueError(f"nothing to draw: none of these {rows['run'].nunique()} runs has scores yet")
     if as_trained:
-        found = at_trained_steps(found, squeezed)
+        found = at_trained_steps(found, squeezed, forced)
         if found.empty:
             raise ValueError("nothing to draw: none of these scores is at the number of steps that was trained")
     return found
 
 
-def at_trained_steps(rows: pd.DataFrame, squeezed: bool = False) -> pd.DataFrame:
+def at_trained_steps(rows: pd.DataFrame, squeezed: bool = False, forced: bool = False) -> pd.DataFrame:
     """The scores at the trained number of steps; of a run that has none, those where the model stopped itself.
 
-    Only with `squeezed` those with a rounded state among them.
+    Only with `squeezed` those with a rounded state among them, with `forced` those after other loops.
     """
     rows = rows if squeezed else unsqueezed(rows)
+    rows = rows if forced else unforced(rows)
     budget = rows[(rows["stop"] != "self") & (rows["steps"] == rows["steps_trained"])]
     asked = budget.loc[budget["split"] != "validation", "run"]
     return rows[rows.index.isin(budget.index) | ((rows["stop"] == "self") & ~rows["run"].isin(asked))]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from harness.nearest import unknown
 from harness.report import scaling
@@ -157,6 +158,38 @@ def rank_correlation(
         yield Cell(label, estimate, runs_of(part), tuple(reasons))
 
 
+def growth(
+    evidence: Evidence,
+    x: str,
+    y: str,
+    where: Sequence[str] = (),
+    each: Sequence[str] = (),
+    split: str = "boundary",
+    length: int | str = "longest",
+) -> Iterator[Cell]:
+    """By how much a column y grows with every doubling of a column x: least squares over the means at each x.
+
+    The interval is Student's on the number of x less 2.
+    """
+    rows = at(scores(evidence, where, split), length)
+    for label, part, notes in cells(rows, each):
+        known([x, y], rows.columns)
+        means = part.groupby(x)[y].mean().dropna().astype(float)
+        few = len(means) < scaling.LEAST
+        yield Cell(
+            label,
+            NOTHING if few else _line(np.log2(means.index.to_numpy(float)), means.to_numpy()),
+            runs_of(part),
+            (*notes, *([f"fewer than {scaling.LEAST} values of {x}: {len(means)}"] if few else [])),
+        )
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> Estimate:
+    found = stats.linregress(x, y)
+    half = float(stats.t.ppf(0.975, len(x) - 2)) * found.stderr
+    return Estimate(found.slope, found.slope - half, found.slope + half, found.pvalue, len(x), "lengths")
+
+
 def exact(
     evidence: Evidence,
     table: str,
@@ -201,6 +234,7 @@ KINDS: Mapping[str, Callable[..., Iterator[Cell]]] = {
     "gap": gap,
     "shift": shift,
     "rank correlation": rank_correlation,
+    "growth": growth,
     "exact": exact,
     "slope": slope,
 }

@@ -122,19 +122,24 @@ def size(columns: int | None, own: tuple[float, float], height: float) -> tuple[
 
 
 def panels(
-    rows: pd.DataFrame, down: int, across: int, size: tuple[float, float], sharey: bool = True
+    rows: pd.DataFrame,
+    down: int,
+    across: int,
+    size: tuple[float, float],
+    sharey: bool = True,
+    sharex: bool | str = True,
 ) -> tuple[Figure, np.ndarray]:
-    """A figure of `size` inches under the name of its task, and its (down, across) axes on one x scale."""
-    return sheet(", ".join(sorted(rows["task"].unique())), down, across, size, sharey)
+    """A figure of `size` inches under the name of its task, and its (down, across) axes on one x scale, or two."""
+    return sheet(", ".join(sorted(rows["task"].unique())), down, across, size, sharey, sharex)
 
 
 def sheet(
-    title: str, down: int, across: int, size: tuple[float, float], sharey: bool = True
+    title: str, down: int, across: int, size: tuple[float, float], sharey: bool = True, sharex: bool | str = True
 ) -> tuple[Figure, np.ndarray]:
-    """A figure of `size` inches under a title, and its (down, across) axes on one x scale."""
+    """A figure of `size` inches under a title, and its (down, across) axes on one x scale (``col``: one a column)."""
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
-    return figure, figure.subplots(down, across, squeeze=False, sharex=True, sharey=sharey)
+    return figure, figure.subplots(down, across, squeeze=False, sharex=sharex, sharey=sharey)
 
 
 def length_axis(axis: Axes, lengths: pd.Series) -> None:

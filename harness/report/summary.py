@@ -15,7 +15,9 @@ def table(rows: pd.DataFrame) -> str:
     Where a scratchpad was stopped by force, or the model stopped itself, that is a line of its own.
     """
     data = unsqueezed(rows[rows["accuracy"].notna() & (rows["split"] != "validation")])
-    data = data.assign(stopped=list(map(_stopped, data["stop"], data["steps"], data["steps_trained"])))
+    data = data.reindex(columns=list(dict.fromkeys([*data.columns, "forced_loops"])))  # older runs lack it
+    parts = (data[name] for name in ("stop", "steps", "steps_trained", "forced_loops"))
+    data = data.assign(stopped=list(map(_stopped, *parts)))
     splits = list(dict.fromkeys(data["split"]))
     lines = [["length", *splits, "chance", "majority (natural)"]]
     for (length, stopped), group in data.sort_values(["length", "stop", "steps"]).groupby(
@@ -35,8 +37,10 @@ def table(rows: pd.DataFrame) -> str:
     return aligned(lines)
 
 
-def _stopped(stop: str, steps: float, trained: float) -> str:
-    return ", ends its scratchpad itself" if stop == "self" else "" if steps == trained else f", stopped at {steps:g}"
+def _stopped(stop: str, steps: float, trained: float, loops: float | None) -> str:
+    forced = "" if steps == trained else f", stopped at {steps:g}"
+    told = f", after {word(loops)} loops" if word(loops) else ""
+    return (", ends its scratchpad itself" if stop == "self" else forced) + told
 
 
 def _interval(score: pd.Series) -> str:

@@ -80,8 +80,10 @@ def question(row: Mapping[str, Any]) -> str:
     """
     steps = _whole(row["steps"]) if row["stop"] == "budget" else "own"
     bits = _whole(row.get("bits_per_number"))
-    squeezed = f"-bits{bits}" if isinstance(bits, int | np.integer) else ""
-    return f"{row['split']}-length{_whole(row['length'])}-steps{steps}-{row['stop']}{squeezed}"
+    loops = _whole(row.get("forced_loops"))
+    more = {"bits": bits, "loops": loops}
+    changed = "".join(f"-{name}{value}" for name, value in more.items() if isinstance(value, int | np.integer))
+    return f"{row['split']}-length{_whole(row['length'])}-steps{steps}-{row['stop']}{changed}"
 
 
 def _whole(value: Any) -> Any:

@@ -8,6 +8,7 @@ A figure spans ``columns`` of a page, 1 (3.35 in) or 2 (7 in); the same rows, in
 from harness.report.figures.accuracy import accuracy_against_length, accuracy_against_steps
 from harness.report.figures.cost import cost_against_length, frontier
 from harness.report.figures.growth import required_resource, table_against_length
+from harness.report.figures.loops import accuracy_against_loops, loops_used
 from harness.report.figures.maps import phase_map, steps_map
 from harness.report.figures.published import REFERENCE, published
 from harness.report.figures.state import accuracy_against_state
@@ -16,20 +17,22 @@ from harness.report.style import alternative, render
 
 AGAINST = ("accuracy_against_length", "accuracy_against_steps", "accuracy_against_state", "cost_against_length")
 STUDY = (  # what a study may name
-    *AGAINST, "frontier", "learning_curves", "phase_map", "published", "required_resource", "steps_map",
-    "success_over_rate", "table_against_length"
+    *AGAINST, "accuracy_against_loops", "frontier", "learning_curves", "loops_used", "phase_map", "published",
+    "required_resource", "steps_map", "success_over_rate", "table_against_length"
 )  # fmt: skip
 __all__ = [
     "AGAINST",
     "REFERENCE",
     "STUDY",
     "accuracy_against_length",
+    "accuracy_against_loops",
     "accuracy_against_state",
     "accuracy_against_steps",
     "alternative",
     "cost_against_length",
     "frontier",
     "learning_curves",
+    "loops_used",
     "phase_map",
     "published",
     "render",

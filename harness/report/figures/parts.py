@@ -12,7 +12,7 @@ BAND_FROM = 5  # seeds; fewer are drawn one by one
 MEASURE = "exact accuracy, free-running"
 CHANCE = (0, (4, 3))  # dashes
 LENGTH = "length n (items)"
-IN_ORDER = ("recipe", "run", "split", "length", "steps", "stop", "bits_per_number", "update")
+IN_ORDER = ("recipe", "run", "split", "length", "steps", "stop", "bits_per_number", "forced_loops", "update")
 
 
 def ordered(rows: pd.DataFrame) -> pd.DataFrame:
@@ -26,9 +26,11 @@ def shown(rows: pd.DataFrame, splits: Sequence[str] | None) -> Sequence[str]:
     return splits or [split for split in SPLITS if split in there] or (["natural"] if "natural" in there else SPLITS)
 
 
-def drawn(rows: pd.DataFrame, splits: Sequence[str], allow_mixed: bool, squeezed: bool = False) -> pd.DataFrame:
+def drawn(
+    rows: pd.DataFrame, splits: Sequence[str], allow_mixed: bool, squeezed: bool = False, forced: bool = False
+) -> pd.DataFrame:
     """The scored rows of these splits; several tasks and mixed versions are refused."""
-    data = scored(rows, squeezed=squeezed)
+    data = scored(rows, squeezed=squeezed, forced=forced)
     tasks = sorted(rows["task"].unique())
     if len(tasks) != 1:
         raise ValueError(f"a figure of accuracy draws one task, these rows hold {', '.join(tasks)}: choose task=...")

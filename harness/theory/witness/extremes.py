@@ -18,23 +18,21 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from harness.attention.softmax import Softmax
 from harness.draw import Source
 from harness.evaluate import Question, evaluate
-from harness.model.gpt import GPT
-from harness.model.positions import Nowhere
+from harness.model import GPT
 from harness.nearest import unknown
 from harness.scratchpad import Scratchpad
-from harness.sequence import marks, vocabulary
-from tasks.base import Instance
+from harness.sequence import marks
+from harness.theory.witness.base import Witness, add, empty, length_of, places, shape
+from tasks.base import Instance, Task
 from tasks.pairwise import Pairwise
 
 SCALES: Mapping[str, float] = MappingProxyType({"half": 0.5, "one": 1.0})  # β as multiples of ln n; enough is ln 4n
 ENOUGH = "enough"
-WIDTH, HEADS = 8, 2
-VALUE, REST, MARK, SAID = 0, 2, 4, 6  # places in the residual stream, each beside its negative: every mean is 0
+HEADS = 2
+(VALUE, REST, MARK, SAID), WIDTH = places(1, 1, 1, 1)
 SHARP = 100.0  # what is said of a difference of one step: far above the small number in LayerNorm
 
 
@@ -96,39 +94,51 @@ class Crowded(Pairwise):
         return Instance(rng.permuted(values, axis=1), self._verdict(close))
 
 
+def one_alpha(task: Task) -> bool:
+    """Whether a problem of pairs is the one of scalars, with one alpha for all prompts."""
+    return task.norm == "abs" and task.alpha != "prompt"
+
+
 @torch.no_grad()
 def scalars(task: Pairwise, beta: float) -> GPT:
     """One layer and two heads that decide ``task``, scalars with one alpha, at logits of ``beta`` a step.
 
-    Raises ValueError for another kind of pairs.
+    The ordinary model of ``SOFTMAX.settings``. Raises ValueError for another kind of pairs.
     """
-    if task.norm != "abs" or task.alpha == "prompt":
-        raise ValueError(f"norm={task.norm}, alpha={task.alpha}: scalars with one alpha have a witness")
-    model = GPT(vocabulary(task), WIDTH, [Softmax(WIDTH, HEADS)], Nowhere(WIDTH, WIDTH, WIDTH))
-    for name, parameter in model.named_parameters():
-        parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
-    half, answer = (task.values - 1) / 2, marks(task).answer
-    places = torch.linspace(-1, 1, task.values, dtype=torch.float64)
-    embedding = model.tokens.weight
-    _both(embedding[: task.values], VALUE, places)
-    _both(embedding[: task.values], REST, (1 - places.square()).sqrt())  # so that all values have one norm
-    _both(embedding[task.vocab :], MARK, 1.0)
-    _both(embedding[task.vocab - 2 : task.vocab], SAID, torch.tensor([-1.0, 1.0]))  # no, yes
-    (block,) = model.blocks
-    seen, mixer = (2 / WIDTH + block.norm_mixer.eps) ** 0.5, block.mixer  # what LayerNorm divides a value by
-    size = WIDTH // HEADS
-    for head, sign in enumerate((1, -1)):
-        query, key, value = (part * WIDTH + head * size for part in range(3))
-        mixer.project_in.bias[query] = size**0.5  # every query asks for the same
-        mixer.project_in.weight[key, VALUE] = sign * beta * half * seen
-        mixer.project_in.weight[key, MARK] = -2 * beta * half - 100  # no mark is found, whatever the values
-        mixer.project_in.weight[value, VALUE] = half * seen
-        _both(mixer.project_out.weight.T[head * size : head * size + 1], SAID, -sign * SHARP)
-    _both(mixer.project_out.bias[None], SAID, SHARP * (task.alpha - 0.5))
-    mixer.project_out.bias -= embedding[answer]  # ANSWER, which reads, leaves nothing of itself
+    model = empty(SOFTMAX.experiment(task, task.shortest))
+    _write(model, task, beta)
     return model
 
 
-def _both(rows: Tensor, place: int, values: Tensor | float) -> None:
-    """Write (rows,) values at a place, and their negatives beside it."""
-    rows[:, place], rows[:, place + 1] = values, -values
+def _write(model: GPT, task: Pairwise, beta: float) -> None:
+    half, answer, value = (task.values - 1) / 2, marks(task).answer, torch.arange(task.values)
+    at = torch.linspace(-1, 1, task.values, dtype=torch.float64)
+    embedding = model.tokens.weight
+    add(embedding.T, VALUE, value, at[None])
+    add(embedding.T, REST, value, (1 - at.square()).sqrt()[None])  # so that all values have one length
+    add(embedding.T, MARK, slice(task.vocab, None), 1.0)
+    add(embedding.T, SAID, slice(task.vocab - 2, task.vocab), torch.tensor([[-1.0, 1.0]]))  # no, yes
+    (block,) = model.blocks
+    seen, mixer = length_of(1, WIDTH), block.mixer
+    size = WIDTH // HEADS
+    for head, sign in enumerate((1, -1)):
+        query, key, of_value = (part * WIDTH + head * size for part in range(3))
+        mixer.project_in.bias[query] = size**0.5  # every query asks for the same
+        mixer.project_in.weight[key, VALUE] = sign * beta * half * seen
+        mixer.project_in.weight[key, MARK] = -2 * beta * half - 100  # no mark is found, whatever the values
+        mixer.project_in.weight[of_value, VALUE] = half * seen
+        add(mixer.project_out.weight, SAID, head * size, -sign * SHARP)
+    add(mixer.project_out.bias[:, None], SAID, 0, SHARP * (task.alpha - 0.5))
+    mixer.project_out.bias -= embedding[answer]  # ANSWER, which reads, leaves nothing of itself
+
+
+SOFTMAX = Witness(
+    name="softmax",
+    attention="softmax",
+    problem="pairwise scalars with one alpha (task=pairwise task.norm=abs)",
+    kind=Pairwise,
+    holds=one_alpha,
+    evidence="exact on every prompt of up to n values: at β = ln 4n each soft extreme is off by less than 1/4",
+    words=lambda task, length: shape(layers=1, width=WIDTH, heads=HEADS),
+    write=lambda model, task, length, scale: _write(model, task, scale * log(4 * length)),
+)
