@@ -23,7 +23,8 @@ from omegaconf.errors import OmegaConfBaseException
 import tasks
 from harness.nearest import Refusal, refusing, unknown
 from harness.scratchpad import Scratchpad
-from harness.settings import HYBRID, Choice, Evaluate, Experiment, Model, Train
+from harness.sections import Evaluate, Model, Train
+from harness.settings import HYBRID, Choice, Experiment
 
 _HERE = Path(__file__).parent
 CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if (folder / "config.yaml").exists())

@@ -10,137 +10,12 @@ from typing import Any
 import tasks
 from harness.nearest import unknown
 from harness.scratchpad import Scratchpad
+from harness.sections import OLDER, Evaluate, Model, Train, require
 from harness.seeding import rng
-from tasks.base import SPLITS, Instance, Task
+from tasks.base import Instance, Task
 
 MASKS = ("causal", "prefix", "encoder")
-OBJECTIVES = ("answer", "sequence")
-HALTING = ("none", "ponder")
-STOPS = ("budget", "self")
 HYBRID = "hybrid"
-LOOPS = 1000  # at most
-OLDER = {  # what runs did before they could be told to do something else
-    "model": {"loops": 1, "halting": "none"},
-    "train": {"ponder": 0.01, "prior_loops": 4.0, "init_noise": 0.0},
-    "evaluate": {"state_bits": (), "loops": ()},
-}
-
-
-def _require(good: bool, key: str, given: object, allowed: str) -> None:
-    if not good:
-        shown = f"[{','.join(map(str, given))}]" if isinstance(given, tuple) else given
-        raise ValueError(f"{key}={shown}: {allowed}")
-
-
-def _require_some(key: str, given: tuple, one: str) -> None:
-    _require(len(given) > 0, key, given, f"at least one {one} is needed")
-    _require(len(set(given)) == len(given), key, given, f"each {one} once")
-
-
-@dataclass(frozen=True)
-class Model:
-    """The size of the GPT and what its tables are drawn with."""
-
-    layers: int
-    width: int  # C
-    heads: int
-    context: int  # rows of the position table: the longest sequence in tokens
-    token_std: float
-    loops: int  # how often the layers are gone through, with the same weights
-    halting: str  # ponder: each position stops within these loops by itself; none: after the last
-
-    def __post_init__(self):
-        sizes = {"layers": 1000, "width": 100_000, "heads": 10_000, "context": 10_000_000, "loops": LOOPS}
-        for name, most in sizes.items():
-            value = getattr(self, name)
-            _require(1 <= value <= most, f"model.{name}", value, f"1 to {most} are possible")
-        if self.halting not in HALTING:
-            raise unknown("model.halting=", self.halting, HALTING)
-        stops = self.halting == "none" or self.loops > 1
-        _require(
-            stops, "model.halting", self.halting, "with model.loops=1 there is nothing to stop, 2 or more are needed"
-        )
-        divides = f"model.heads={self.heads} must divide it"
-        _require(self.width % self.heads == 0, "model.width", self.width, divides)
-        _require(0 <= self.token_std < float("inf"), "model.token_std", self.token_std, "0 or more is needed")
-
-
-@dataclass(frozen=True)
-class Train:
-    """How it is trained. ``updates`` is the longest it may take, ``stop_at`` ends it earlier."""
-
-    lengths: tuple[int, ...]  # the ladder; each batch has one of them, all equally often
-    mix: float  # share of each batch that is boundary twins, the rest is broad
-    updates: int
-    batch: int  # sequences per update
-    learning_rate: float  # its peak
-    warmup: int  # updates
-    weight_decay: float
-    clip: float  # of the gradient's norm
-    stop_at: float  # accuracy on the validation items of every length, at two checks in a row
-    validate_every: int  # updates
-    validate_examples: int  # per length, half of them boundary, half broad
-    objective: str  # answer: scratchpad and answer are supervised; sequence: every token that is not filler
-    dense: bool  # also supervise the answer so far, at each item
-    init_from: str | None  # the run whose last weights it starts from; witness: weights that are set by hand
-    init_noise: float  # added to them, N(0, 1) times so much of the root mean square of each tensor
-    ponder: float  # weight of the prior over loops in the loss, nats against nats (model.halting=ponder)
-    prior_loops: float  # its mean
-
-    def __post_init__(self):
-        if self.objective not in OBJECTIVES:
-            raise unknown("train.objective=", self.objective, OBJECTIVES)
-        _require_some("train.lengths", self.lengths, "length")
-        _require(0 <= self.mix <= 1, "train.mix", self.mix, "a share, 0 to 1")
-        for name in ("updates", "batch", "validate_every", "validate_examples"):
-            _require(getattr(self, name) >= 1, f"train.{name}", getattr(self, name), "1 or more is needed")
-        _require(self.warmup >= 0, "train.warmup", self.warmup, "0 or more is needed")
-        for name in ("learning_rate", "clip"):
-            value = getattr(self, name)
-            _require(0 < value < float("inf"), f"train.{name}", value, "a finite number above 0 is needed")
-        _require(0 <= self.init_noise < float("inf"), "train.init_noise", self.init_noise, "0 or more is needed")
-        from_scratch = "there is nothing to add noise to, train.init_from is needed"
-        _require(not self.init_noise or self.init_from is not None, "train.init_noise", self.init_noise, from_scratch)
-        _require(0 <= self.ponder < float("inf"), "train.ponder", self.ponder, "0 or more is needed")
-        _require(1 < self.prior_loops < float("inf"), "train.prior_loops", self.prior_loops, "more than 1 is needed")
-        _require(0 <= self.weight_decay < float("inf"), "train.weight_decay", self.weight_decay, "0 or more is needed")
-        _require(self.stop_at > 0, "train.stop_at", self.stop_at, "above 0 (above 1 never stops early)")
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """What a trained model is asked. Not part of the run's identity: more lengths add rows to the same run."""
-
-    lengths: tuple[int, ...]
-    splits: tuple[str, ...]
-    examples: int  # per length and split
-    stop: str  # budget: after so many steps ANSWER is put in the model's mouth; self: it writes ANSWER itself
-    steps: tuple[int, ...]  # forced stops after so many steps; none: as many as were trained
-    state_bits: tuple[int, ...]  # also with the state mid-prompt rounded to so many bits a number
-    loops: tuple[int, ...]  # also with every position stopped after so many loops, fewer or more than were trained
-
-    def __post_init__(self):
-        if self.stop not in STOPS:
-            raise unknown("evaluate.stop=", self.stop, STOPS)
-        if self.steps:
-            _require_some("evaluate.steps", self.steps, "number of steps")
-            _require(self.stop == "budget", "evaluate.steps", self.steps, "only evaluate.stop=budget forces a stop")
-            _require(min(self.steps) >= 0, "evaluate.steps", self.steps, "0 or more are possible")
-        if self.state_bits:
-            _require_some("evaluate.state_bits", self.state_bits, "number of bits")
-            possible = min(self.state_bits) >= 1 and max(self.state_bits) <= 32
-            _require(possible, "evaluate.state_bits", self.state_bits, "1 to 32 bits a number are possible")
-        if self.loops:
-            _require_some("evaluate.loops", self.loops, "number of loops")
-            possible = min(self.loops) >= 1 and max(self.loops) <= LOOPS
-            _require(possible, "evaluate.loops", self.loops, f"1 to {LOOPS} are possible")
-        _require_some("evaluate.lengths", self.lengths, "length")
-        _require_some("evaluate.splits", self.splits, "split")
-        for split in self.splits:
-            if split not in SPLITS:
-                raise unknown("evaluate.splits=", split, SPLITS)
-        even = self.examples >= 2 and self.examples % 2 == 0
-        _require(even, "evaluate.examples", self.examples, "an even number is needed, twins come in pairs")
 
 
 @dataclass(frozen=True)
@@ -174,7 +49,7 @@ class Choice:
             return (self,) * layers
         chosen = dict(self.settings)["layers"]
         needed = f"model.layers={layers} variants are needed, one for each layer"
-        _require(len(chosen) == layers, "attention.layers", tuple(one.name for one in chosen), needed)
+        require(len(chosen) == layers, "attention.layers", tuple(one.name for one in chosen), needed)
         return chosen
 
 
@@ -199,13 +74,13 @@ class Experiment:
         object.__setattr__(self, "scratchpad", self.scratchpad.canonical(self.task))
         if self.mask not in MASKS:
             raise unknown("mask=", self.mask, MASKS)
-        _require(0 <= self.seed < 2**63, "seed", self.seed, "0 to 2^63 - 1 are possible")
-        _require(self.device in ("cpu", "cuda"), "device", self.device, "cpu and cuda exist")
-        _require(self.threads >= 1, "threads", self.threads, "1 or more is needed")
+        require(0 <= self.seed < 2**63, "seed", self.seed, "0 to 2^63 - 1 are possible")
+        require(self.device in ("cpu", "cuda"), "device", self.device, "cpu and cuda exist")
+        require(self.threads >= 1, "threads", self.threads, "1 or more is needed")
         self.attention.of_layers(self.model.layers)
         once = self.model.halting == "none" or self.mask != "encoder"
         alone = "with mask=encoder each token has a pass of its own, model.halting=none is possible"
-        _require(once, "model.halting", self.model.halting, alone)
+        require(once, "model.halting", self.model.halting, alone)
         self._hold_lengths()
         self._hold_what_is_said(self._one(self.train.lengths[0]))
         self._hold_context()
@@ -214,31 +89,31 @@ class Experiment:
         possible = f"{self.task_name} has lengths {self.task.shortest} to {self.task.longest} with these settings"
         for key, lengths in (("train.lengths", self.train.lengths), ("evaluate.lengths", self.evaluate.lengths)):
             for length in lengths:
-                _require(self.task.shortest <= length <= self.task.longest, key, length, possible)
+                require(self.task.shortest <= length <= self.task.longest, key, length, possible)
 
     def _hold_what_is_said(self, one: Instance) -> None:
         """Objective, scratchpad and stop fit the problems, of which ``one`` is an example."""
         inside = one.at is not None
         before = "answers are said inside the prompt, before a scratchpad could help: scratchpad=none is possible"
-        _require(not inside or self.scratchpad.name == "none", "scratchpad", self.scratchpad.name, before)
+        require(not inside or self.scratchpad.name == "none", "scratchpad", self.scratchpad.name, before)
         peeks = self.mask == "prefix" and self.train.objective == "sequence"
         seen = "with mask=prefix the tokens of the prompt see each other and cannot be predicted, answer is possible"
-        _require(not peeks, "train.objective", self.train.objective, seen)
+        require(not peeks, "train.objective", self.train.objective, seen)
         dense = f"{self.task_name} has no answer so far to supervise"
-        _require(not self.train.dense or self.task.so_far(one.prompt) is not None, "train.dense", "true", dense)
+        require(not self.train.dense or self.task.so_far(one.prompt) is not None, "train.dense", "true", dense)
         alone = f"the answer so far stands where train.objective={self.train.objective} has the next token"
-        _require(not self.train.dense or self.train.objective == "answer", "train.dense", "true", alone)
+        require(not self.train.dense or self.train.objective == "answer", "train.dense", "true", alone)
         ahead = "with mask=prefix an item has seen those after it, and no answer is one so far"
-        _require(not self.train.dense or self.mask != "prefix", "train.dense", "true", ahead)
+        require(not self.train.dense or self.mask != "prefix", "train.dense", "true", ahead)
         own = self.evaluate.stop == "self" and (inside or self.scratchpad.name == "filler")
         decoded = "answers are said inside the prompt" if inside else "filler is given"
-        _require(not own, "evaluate.stop", self.evaluate.stop, f"{decoded}, nothing is decoded")
+        require(not own, "evaluate.stop", self.evaluate.stop, f"{decoded}, nothing is decoded")
         why = "answers are said inside the prompt" if inside else f"mask={self.mask} reads no prompt from left to right"
         cut = not self.evaluate.state_bits or not (inside or self.mask != "causal")
-        _require(cut, "evaluate.state_bits", self.evaluate.state_bits, f"{why}, no state is squeezed in its middle")
+        require(cut, "evaluate.state_bits", self.evaluate.state_bits, f"{why}, no state is squeezed in its middle")
         wordless = f"scratchpad={self.scratchpad.name} writes no steps of its own to be stopped"
         traced = self.scratchpad.source(self.task) is not None
-        _require(traced or not self.evaluate.steps, "evaluate.steps", self.evaluate.steps, wordless)
+        require(traced or not self.evaluate.steps, "evaluate.steps", self.evaluate.steps, wordless)
 
     def _hold_context(self) -> None:
         """Every sequence fits into the position table, if there is one."""
@@ -252,7 +127,7 @@ class Experiment:
         for key, longest in read.items():
             fits = not self.bounded or longest <= self.model.context
             needed = f"the longest sequence of {key} takes {longest} tokens"
-            _require(fits, "model.context", self.model.context, needed)
+            require(fits, "model.context", self.model.context, needed)
 
     @property
     def bounded(self) -> bool:
@@ -272,7 +147,7 @@ class Experiment:
         limit = 2 * trace.count(length) + 8 if trace else self.steps(length)
         for stop in self.evaluate.steps:
             beyond = f"at most {limit} at length {length}, twice what {self.scratchpad.trace} has there and 8"
-            _require(stop <= limit, "evaluate.steps", stop, beyond)
+            require(stop <= limit, "evaluate.steps", stop, beyond)
         return (limit,) if self.evaluate.stop == "self" else self.evaluate.steps or (self.steps(length),)
 
     def tokens(self, length: int) -> int:

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from harness.model.gpt import GPT
 from harness.model.halting import divergence
+from harness.sections import Train
 from harness.sequence import IGNORE, Batch
-from harness.settings import Train
 
 VERSION = 1  # raised whenever the same settings train to other weights
 

@@ -76,6 +76,10 @@ class Oracle:
             said = self._whole(tokens)[:, 1 : tokens.shape[1] + 1][:, at]
         return one_hot(said, vocabulary(self.source.task)).float()
 
+    def stops(self, tokens: Tensor, given: int, at: slice | Tensor) -> Tensor:
+        """(B, T) -> (B, N): it has one loop."""
+        return torch.ones_like(at if isinstance(at, Tensor) else tokens[:, at])
+
     def _whole(self, given: Tensor) -> Tensor:
         """The sequence that begins with what is given."""
         return encode(self.source.task, self.source.scratchpad, self._solved(given), self.length).tokens

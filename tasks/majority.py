@@ -42,7 +42,7 @@ class Majority(Decision):
         time=Bound("Θ(n)", "", "with n/2 ones elsewhere, each bit alone turns the answer"),
         state=Bound(
             "log2(⌈n/2⌉ + 1) bits",
-            "n known beforehand, at the cut in the middle",
+            "n known beforehand, at the cut after half of the bits, rounded up",
             "counting argument: the ones so far, as far as the rest can still turn the answer",
             exact=True,
         ),

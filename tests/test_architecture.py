@@ -18,6 +18,7 @@ FLOORS = [  # a room uses rooms on the floors below it
     "conduct judge",
     "launch show inside check",
     "experiment validity",
+    "constructed",
     "training rows identity pages theory",
     "train evaluate store",
     "report cost squeeze",
@@ -25,10 +26,11 @@ FLOORS = [  # a room uses rooms on the floors below it
     "study",
     "config sequence",
     "settings",
+    "sections",
     "scratchpad attention",
     "seeding nearest signals examples",
 ]
-LIGHT = "__main__ catalogue config examples nearest pages scratchpad seeding settings".split()  # no torch
+LIGHT = "__main__ catalogue config examples nearest pages scratchpad sections seeding settings".split()  # no torch
 LIGHT += "store study report verbs".split()
 
 
@@ -114,7 +116,7 @@ def theory_trains_nothing(path, source):
 
 
 def settings_know_no_torch(path, source):
-    if room(path) in ("settings", "config", "scratchpad", "seeding", "nearest"):
+    if room(path) in ("sections", "settings", "config", "scratchpad", "seeding", "nearest"):
         yield from (name for name in imported(path, source) if within(name, "torch"))
 
 

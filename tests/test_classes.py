@@ -689,7 +689,7 @@ def test_the_verb_draws_a_curve(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (["task=parity"], "length=: theory needs lengths, integers with commas between them"),
+        (["task=parity", "length="], "length=: theory needs lengths, integers with commas between them"),
         (["task=parity", "length=4,x"], "length=4,x: theory needs lengths, integers with commas between them"),
         (["length=4"], "theory: task=NAME is needed"),
         (["task=parity", "length=1"], "length=1: 2 to 1024 are possible with these settings"),

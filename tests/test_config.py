@@ -93,11 +93,14 @@ OTHER |= {
     "train.dense": True,
     "evaluate.steps": [2],
     "evaluate.state_bits": [4],
+    "evaluate.loops": [2],
+    "model.halting": "ponder",
     "task.norm": "linf",
     "task.tokens": "coordinate",
 }
 OTHER |= {"task.distinct": True, "task.shots": 2, "task.dim": 2}
 CONTEXT = {"evaluate.steps": ["scratchpad=full"], "task.dim": ["task.norm=linf"], "task.shots": ["task.alpha=prompt"]}
+CONTEXT |= {"model.halting": ["model.loops=2"], "train.init_noise": ["train.init_from=witness"]}
 CONTEXT |= {"train.lengths": ["evaluate.lengths=[4]"], "task.distinct": ["train.lengths=[4]", "evaluate.lengths=[4]"]}
 
 

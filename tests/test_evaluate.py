@@ -64,6 +64,9 @@ class Scripted(torch.nn.Module):
         at = torch.arange(tokens.shape[1]).expand(len(tokens), -1)[:, at] if isinstance(at, slice) else at
         return F.one_hot(following.gather(1, at).clamp(0), vocabulary(self.source.task)).float()
 
+    def stops(self, tokens, given, at):
+        return torch.ones_like(tokens[:, at] if isinstance(at, slice) else at)
+
     def _prompt(self, tokens):
         width = self.source.task.sample(np.random.default_rng(0), 2, self.length, "natural").prompt.shape[1]
         return tokens[:, 1 : 1 + width].numpy()
@@ -276,10 +279,10 @@ def test_a_scratchpad_that_was_ended_at_the_limit_costs_what_a_forced_one_does()
     (point,) = config.points(["task=parity", "scratchpad=full"])
     model = build(point)
     batch = Source(point.task, point.scratchpad, 0).items("broad", 4, 10)
-    stop, limit = Stop(16, own=True), 16
+    stop, limit, once = Stop(16, own=True), 16, np.ones(10, dtype=int)
     forced, itself = cost.answering(model, batch, limit), cost.answering(model, batch, limit, own=True)
     assert itself.serial_steps == forced.serial_steps + 1
     for scratch, expected in (([limit] * 10, forced), ([4] * 10, cost.answering(model, batch, 4, own=True))):
-        assert rows.mean_cost(model, batch, np.array(scratch), stop) == asdict(expected)
-    half = rows.mean_cost(model, batch, np.array([4] * 5 + [limit] * 5), stop)["serial_steps"]
+        assert rows.mean_cost(model, batch, np.array(scratch), stop, once) == asdict(expected)
+    half = rows.mean_cost(model, batch, np.array([4] * 5 + [limit] * 5), stop, once)["serial_steps"]
     assert half == (forced.serial_steps + cost.answering(model, batch, 4, own=True).serial_steps) / 2

@@ -99,6 +99,11 @@ CHANGES = [  # (what else is set, the setting, another value): every one trains 
     ([], "train.dense", True),
     ([], "train.init_from", "pairwise-softmax-none-0123abcd"),
     ([], "seed", 1),
+    ([], "model.loops", 2),
+    (["model.loops=2"], "model.halting", "ponder"),
+    (["model.loops=2", "model.halting=ponder"], "train.ponder", 0.1),
+    (["model.loops=2", "model.halting=ponder"], "train.prior_loops", 3),
+    (["train.init_from=witness"], "train.init_noise", 0.1),
 ]
 NEUTRAL = [  # cannot change the weights: a scratchpad of no steps has no trace, one without scale has no power, ...
     ([], "scratchpad.trace", "pairs"),
@@ -114,6 +119,9 @@ NEUTRAL = [  # cannot change the weights: a scratchpad of no steps has no trace,
     ([], "evaluate.splits", "[broad]"),
     ([], "evaluate.examples", 50),
     ([], "evaluate.state_bits", "[4]"),
+    ([], "evaluate.loops", "[1,2]"),
+    ([], "train.ponder", 0.1),
+    ([], "train.prior_loops", 3),
     ([], "device", "cuda"),
     ([], "threads", 2),
     ([], "launcher.jobs", 1),
@@ -174,7 +182,7 @@ def test_scores_have_a_row_for_each_split_and_length_and_every_column(ran):
     for row in found:
         assert int(row["steps"]) == int(row["steps_trained"]) == int(row["length"])
         assert int(row["scratch_tokens"]) == 2 * int(row["length"])
-        empty = ("first_error", "dense_accuracy", "bits_per_number")
+        empty = ("first_error", "dense_accuracy", "bits_per_number", "forced_loops")
         assert all(row[column] != "" for column in COLUMNS if column not in empty)
         assert float(row["least_state_bits"]) == small().task.state_bits(int(row["length"]))
 

@@ -41,6 +41,25 @@ def budgets():
 
 
 @functools.cache
+def looped():
+    """Six loops were trained, each model takes log2 n of them by itself, and is stopped after fewer and more."""
+    halts = {"model.halting": "ponder", "model.loops": 6}
+    own = rows(runs("softmax", "none", 3, halts), runs("linear", "none", 2, halts), failed())
+    own = own[own["length"].isin((4, 16, 64)) | own["length"].isna()]
+    need = np.log2(own["length"].astype(float))
+    own = own.assign(loops_trained=6, loops=6, loops_used=need + 0.1 * own["seed"], forced_loops=np.nan)
+    parts = [own]
+    for k in (1, 2, 4, 6, 8):
+        right = 0.5 + (0.45 + 0.01 * own["seed"]) * np.minimum(1, k / need)
+        price = {cost: own[cost] * k / 6 for cost in ("prompt_flops", "decode_flops")}
+        forced = own.assign(
+            loops=k, loops_used=k, forced_loops=k, accuracy=right.where(own["accuracy"].notna()), **price
+        )
+        parts.append(forced[forced["accuracy"].notna()])
+    return pd.concat(parts, ignore_index=True)
+
+
+@functools.cache
 def squeezed():
     """Recurrences that decide until fewer than 16 bits are left; softmax, and what carries nothing, as they are."""
     whole = rows(*(runs(name, seeds=3) for name in ("linear", "gru")))
@@ -166,6 +185,8 @@ def required(groups, columns=2):
 SPECIMENS = {  # name -> (rows, how they are drawn in columns)
     "accuracy_against_length": (compared, figures.accuracy_against_length),
     "accuracy_against_steps": (budgets, figures.accuracy_against_steps),
+    "accuracy_against_loops": (looped, figures.accuracy_against_loops),
+    "loops_used": (looped, figures.loops_used),
     "accuracy_against_state": (squeezed, figures.accuracy_against_state),
     "cost_against_length": (compared, figures.cost_against_length),
     "frontier": (priced, figures.frontier),
@@ -323,8 +344,8 @@ def test_what_a_study_may_name_and_what_plot_draws_is_here():
     assert all(name in figures.__all__ for name in SPECIMENS)
 
 
-OF_ACCURACY = ("accuracy_against_length", "accuracy_against_steps", "accuracy_against_state", "steps_map", "published",
-               "learning_curves")  # fmt: skip
+OF_ACCURACY = ("accuracy_against_length", "accuracy_against_steps", "accuracy_against_state", "accuracy_against_loops",
+               "steps_map", "published", "learning_curves")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OF_ACCURACY)

@@ -17,8 +17,8 @@ from harness.config import points
 from harness.model import GPT, Learned, build
 from harness.model.positions import Nowhere, Rotary, Sinusoidal
 from harness.scratchpad import Scratchpad
+from harness.sections import OBJECTIVES
 from harness.sequence import IGNORE, encode, vocabulary
-from harness.settings import OBJECTIVES
 from tasks.pairwise import Pairwise
 from tests.conftest import variant as configured
 

@@ -271,6 +271,9 @@ class Teller(torch.nn.Module):
     def read(self, tokens, given, at):
         return self(tokens, self.empty(len(tokens)), at=at)[0]
 
+    def stops(self, tokens, given, at):
+        return torch.ones_like(tokens[:, at])
+
 
 class Told(Pairwise):
     """Which was the first item? All are equally likely, on every split."""

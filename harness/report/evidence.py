@@ -10,7 +10,7 @@ from harness.report.select import NOT_TRAINING, complete, select, word
 
 Items = Callable[[pd.Series], np.ndarray | None]  # a row -> which of its test items are right, None if not kept
 Curves = Callable[[Sequence[str]], pd.DataFrame]  # runs -> their training, a row for each logged update
-ONE_ROW = ("run", "split", "length", "steps", "stop", "bits_per_number")
+ONE_ROW = ("run", "split", "length", "steps", "stop", "bits_per_number", "forced_loops")
 RATE = "train.learning_rate"
 REACH = "attention.k"  # keys that a token reaches, where a map fixes them
 BEYOND_A_CELL = (RATE, "seed")  # what differs between runs that are one cell of a study

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from harness.nearest import unknown
 from harness.report import scaling
@@ -19,7 +18,7 @@ from harness.report.cells import NOTHING, Cell, at, cells, runs_of, scores, spli
 from harness.report.contrast import Score, contrast
 from harness.report.evidence import Evidence
 from harness.report.select import known
-from harness.report.stats import Estimate, solved, spearman, success, t_interval, wilson
+from harness.report.stats import Estimate, regression, solved, spearman, success, t_interval, wilson
 
 EXACT = "exact"  # the unit of an estimate that has no error of sampling
 
@@ -176,18 +175,9 @@ def growth(
         known([x, y], rows.columns)
         means = part.groupby(x)[y].mean().dropna().astype(float)
         few = len(means) < scaling.LEAST
-        yield Cell(
-            label,
-            NOTHING if few else _line(np.log2(means.index.to_numpy(float)), means.to_numpy()),
-            runs_of(part),
-            (*notes, *([f"fewer than {scaling.LEAST} values of {x}: {len(means)}"] if few else [])),
-        )
-
-
-def _line(x: np.ndarray, y: np.ndarray) -> Estimate:
-    found = stats.linregress(x, y)
-    half = float(stats.t.ppf(0.975, len(x) - 2)) * found.stderr
-    return Estimate(found.slope, found.slope - half, found.slope + half, found.pvalue, len(x), "lengths")
+        estimate = NOTHING if few else regression(np.log2(means.index.to_numpy(float)), means.to_numpy())
+        reasons = [*notes, *([f"fewer than {scaling.LEAST} values of {x}: {len(means)}"] if few else [])]
+        yield Cell(label, estimate, runs_of(part), tuple(reasons))
 
 
 def exact(

@@ -190,6 +190,18 @@ def holm(p_values: npt.ArrayLike) -> np.ndarray:
     return adjusted
 
 
+def regression(x: npt.ArrayLike, y: npt.ArrayLike) -> Estimate:
+    """The slope of least squares through 3 or more points; its interval is Student's on the points less 2.
+
+    >>> found = regression([0, 1, 2], [1, 3, 5.1])
+    >>> [round(number, 2) for number in (found.value, found.low, found.high)]
+    [2.05, 1.68, 2.42]
+    """
+    found = stats.linregress(x, y)
+    slope, half = float(found.slope), float(stats.t.ppf(0.975, len(x) - 2) * found.stderr)
+    return Estimate(slope, slope - half, slope + half, float(found.pvalue), len(x), "lengths")
+
+
 def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> Estimate:
     """Spearman's rank correlation; Fisher's z with the standard error of Bonett and Wright (2000).
 

@@ -84,23 +84,23 @@ def live(table: Table) -> np.ndarray:
 
 
 class Visited:
-    """The states of a machine that were visited, numbered, and where items lead from them, so that no step is repeated.
+    """The ``states`` of a machine, numbered as they are visited, and where items lead from them: no step is repeated.
 
     A length may take ``most`` steps, repeated or not, then TooMany is raised.
     """
 
     def __init__(self, machine: Automaton, most: int = STEPS):
         self.machine, self.most = machine, most
-        self._number, self._states, self._rows = {machine.start: 0}, [machine.start], {}
+        self._number, self.states, self._rows = {machine.start: 0}, [machine.start], {}
 
     def classes(self, places: Sequence[range]) -> list[int]:
         """Classes at the cuts after 0 .. n items, which may be those of ``places``: only beginnings of prompts count.
 
         Backwards from the answers: what leads to the same classes for each item is one class.
         """
-        layers, ends = self._layers(places)
+        layers, ends = self.layers(places)
         number = {(): 0}  # class 0: no prompt begins so
-        said = [self.machine.answer(self._states[end]) for end in ends]
+        said = [self.machine.answer(self.states[end]) for end in ends]
         kind = np.array([number.setdefault(answer, len(number)) for answer in said], dtype=np.int64)
         counts, before = [kind.max(initial=0)], None
         for after in reversed(layers):
@@ -111,10 +111,10 @@ class Visited:
             counts.append(kind.max(initial=0))
         return [int(count) for count in reversed(counts)]
 
-    def _layers(self, places: Sequence[range]) -> tuple[list[Ints], Ints]:
+    def layers(self, places: Sequence[range]) -> tuple[list[Ints], Ints]:
         """Of each place (S, items): where in the next layer each item leads, -1 for nowhere; the last layer's states.
 
-        Layers that are alike are one array.
+        Layers that are alike are one array. Raises TooMany beyond ``most`` steps.
         """
         here, layers, known, taken, steps = np.zeros(1, dtype=np.int64), [], {}, set(), 0
         for read, items in enumerate(places):
@@ -136,15 +136,15 @@ class Visited:
     def _row(self, state: int, items: range) -> list[int]:
         """The numbers of the states that follow, -1 for None."""
         if (state, items) not in self._rows:
-            self._rows[state, items] = [self._numbered(self.machine.step(self._states[state], i)) for i in items]
+            self._rows[state, items] = [self._numbered(self.machine.step(self.states[state], i)) for i in items]
         return self._rows[state, items]
 
     def _numbered(self, state) -> int:
         if state is None:
             return -1
         if state not in self._number:
-            self._number[state] = len(self._states)
-            self._states.append(state)
+            self._number[state] = len(self.states)
+            self.states.append(state)
         return self._number[state]
 
 

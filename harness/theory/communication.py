@@ -27,6 +27,8 @@ import numpy as np
 
 from harness.catalogue import changed
 from harness.theory.automata import automaton, places
+from harness.theory.classes import Visited
+from harness.theory.machine import TooMany
 from tasks.base import Ints, Task
 
 STEPS = 2**19  # of a machine, an item read in a state: seconds
@@ -121,29 +123,13 @@ def layered(task: Task, length: int, most: int) -> Layers:
 
     Places at which the same states meet the same items have one array, and its steps count once.
     """
-    machine, here, after, steps = automaton(task), np.zeros(1, dtype=np.int64), [], 0
-    number, states = {machine.start: 0}, [machine.start]
-    known: dict[tuple, tuple[Ints, Ints]] = {}
-    for items in places(task, length):
-        key = here.tobytes(), items
-        if key not in known:
-            steps += len(here) * len(items)
-            if steps > most:
-                raise TooLarge(f"more than {most:,} steps of its automaton")
-            table = np.full((len(here), len(items)), NO_PROMPT)
-            for row, state in enumerate(here.tolist()):
-                for column, item in enumerate(items):
-                    there = machine.step(states[state], item)
-                    if there is not None:
-                        if there not in number:
-                            number[there] = len(states)
-                            states.append(there)
-                        table[row, column] = number[there]
-            met = np.unique(table[table >= 0])
-            known[key] = np.where(table < 0, NO_PROMPT, np.searchsorted(met, table)), met
-        table, here = known[key]
-        after.append(table)
-    answers = [machine.answer(states[state]) for state in here]
+    machine = automaton(task)
+    visited = Visited(machine, most)
+    try:
+        after, here = visited.layers(places(task, length))
+    except TooMany as error:
+        raise TooLarge(f"more than {most:,} steps of its automaton") from error
+    answers = [machine.answer(visited.states[state]) for state in here]
     said = {answer: place for place, answer in enumerate(sorted(set(answers)))}
     return Layers(after, np.array([said[answer] for answer in answers], dtype=np.int64), list(said))
 

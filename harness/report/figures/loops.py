@@ -4,6 +4,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from harness.report import style
 from harness.report.figures import parts
@@ -58,6 +59,7 @@ def accuracy_against_loops(
         left.set_ylabel(MEASURE)
     axes[0, 0].set_xscale("log", base=2)
     axes[0, 1].set_xscale("log")
+    axes[0, 1].xaxis.set_minor_locator(LogLocator(subs=(2, 5)))  # words of them all would meet
     ticks = sorted({int(k) for k in data["forced_loops"].dropna()})
     axes[-1, 0].set_xticks(ticks, [str(k) for k in ticks])
     axes[-1, 0].minorticks_off()
