@@ -19,7 +19,7 @@ from harness import baselines, store
 from harness.catalogue import aligned
 from harness.draw import Source
 from harness.evaluate import Question, evaluate
-from harness.report.select import unsqueezed
+from harness.report.select import untouched
 from harness.sequence import encode, vocabulary
 from harness.settings import Experiment
 from tasks import shortcuts
@@ -160,7 +160,7 @@ def _best(experiment: Experiment, results: Sequence[Path]) -> dict[tuple[str, in
         try:
             if store.to_json(store.from_yaml(folder / "config.yaml")["task"]) != wanted:
                 continue
-            rows = unsqueezed(store.read_run(folder)).dropna(subset=["accuracy"], ignore_index=True)
+            rows = untouched(store.read_run(folder)).dropna(subset=["accuracy"], ignore_index=True)
         except (store.Corrupt, KeyError):  # an ill run has no scores; `compare` names it
             continue
         for row in rows.to_dict("records"):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from harness import cost, identity, rows, store, train
+from harness import cost, identity, rows, store, train, validity
 from harness.attention import MASKS
 from harness.attention.check import count_flops
 from harness.attention.softmax import Softmax
@@ -237,3 +237,19 @@ def test_the_items_of_a_problem_are_encoded_as_ever():
     (point,) = points(["task=pairwise", "model.loops=4"])
     instance = task.sample(np.random.default_rng(0), 2, 4, "broad")
     assert encode(point.task, point.scratchpad, instance, 4).given == point.tokens(4) - 2
+
+
+def test_what_a_forced_model_reaches_is_no_recorded_best(tmp_path, monkeypatch):
+    (point,) = points([*SMALL, "model.loops=3", "model.halting=ponder", "evaluate.loops=[1]"])
+    run(point, tmp_path, quiet=True)
+    rows_of, read = store.read_run, []
+
+    def better(folder):
+        found = rows_of(folder)
+        read.append(found.assign(accuracy=found["accuracy"].mask(found["forced_loops"].notna(), 2.0)))
+        return read[-1]
+
+    monkeypatch.setattr(store, "read_run", better)
+    best = validity._best(point, [tmp_path])
+    assert (read[0]["accuracy"] == 2.0).any()
+    assert all(accuracy < 2 for accuracy, _ in best.values())

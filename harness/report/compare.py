@@ -21,8 +21,7 @@ from harness.report.select import (
     complete,
     known,
     order,
-    unforced,
-    unsqueezed,
+    untouched,
     varying,
     word,
 )
@@ -67,8 +66,7 @@ def table(rows: pd.DataFrame, by: Sequence[str] | None = None, allow_mixed: bool
         counts = {name: int(ended.get(name, 0)) for name in ENDINGS}
         scores = group[group["accuracy"].notna() & (group["split"].isin(SPLITS) | ("split" in inner))]
         squeezed, forced = "bits_per_number" in inner, "forced_loops" in inner
-        scores = scores if squeezed else unsqueezed(scores)
-        scores = scores if forced else unforced(scores)
+        scores = untouched(scores, squeezed, forced)
         if "steps" not in inner:
             own = scores["stop"] == "self" if "stop" in inner else False
             scores = scores[scores.index.isin(at_trained_steps(scores, squeezed, forced).index) | own]

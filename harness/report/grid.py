@@ -6,7 +6,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from harness.nearest import unknown
-from harness.report.select import complete, known, unforced, unsqueezed
+from harness.report.select import complete, known, untouched
 from harness.report.stats import ROUNDING, solved
 
 SQUEEZED = "state_bits"  # the column that squeezed states are about: others leave them out
@@ -32,7 +32,7 @@ def tried(rows: pd.DataFrame, column: str, asks: str) -> Tried:
     splits = sorted(rows.loc[rows["accuracy"].notna(), "split"].dropna().unique())
     if len(splits) > 1:
         raise ValueError(f"brackets are of one split, given are {', '.join(splits)}: choose split={splits[0]}")
-    rows = unforced(rows if column == SQUEEZED else unsqueezed(rows))
+    rows = untouched(rows, squeezed=column == SQUEEZED)
     numbers = {"length": rows["length"].astype(float), "value": rows[column].astype(float), "solves": solved(rows)}
     table = rows[["seed", "recipe"]].assign(**numbers)
     scores = table[rows["accuracy"].notna() & table["value"].notna() & table["length"].notna()]

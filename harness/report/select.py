@@ -74,15 +74,19 @@ def unsqueezed(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["bits_per_number"].isna()] if "bits_per_number" in rows else rows
 
 
+def untouched(rows: pd.DataFrame, squeezed: bool = False, forced: bool = False) -> pd.DataFrame:
+    """The rows of models as they are, neither rounded nor stopped; with `squeezed`, with `forced` those among them."""
+    rows = rows if squeezed else unsqueezed(rows)
+    return rows if forced else unforced(rows)
+
+
 def scored(rows: pd.DataFrame, as_trained: bool = False, squeezed: bool = False, forced: bool = False) -> pd.DataFrame:
     """The rows that hold a score (`as_trained`: at the trained number of steps); ValueError if there are none.
 
     Only with `squeezed` those with a rounded state among them, with `forced` those after other loops.
     """
     rows = complete(rows)
-    found = rows[rows["accuracy"].notna()]
-    found = found if forced else unforced(found)
-    found = found if squeezed else unsqueezed(found)
+    found = untouched(rows[rows["accuracy"].notna()], squeezed, forced)
     if found.empty:
         raise ValueError(f"nothing to draw: none of these {rows['run'].nunique()} runs has scores yet")
     if as_trained:
@@ -97,8 +101,7 @@ def at_trained_steps(rows: pd.DataFrame, squeezed: bool = False, forced: bool = 
 
     Only with `squeezed` those with a rounded state among them, with `forced` those after other loops.
     """
-    rows = rows if squeezed else unsqueezed(rows)
-    rows = rows if forced else unforced(rows)
+    rows = untouched(rows, squeezed, forced)
     budget = rows[(rows["stop"] != "self") & (rows["steps"] == rows["steps_trained"])]
     asked = budget.loc[budget["split"] != "validation", "run"]
     return rows[rows.index.isin(budget.index) | ((rows["stop"] == "self") & ~rows["run"].isin(asked))]

@@ -132,6 +132,11 @@ def add(weight: Tensor, into: slice, out_of: slice | int | Tensor, matrix: Tenso
     weight[into.start + size : into.stop + size, out_of] -= matrix
 
 
+def thirds(size: int) -> tuple[slice, slice, slice]:
+    """Of what is projected at once: query, key and value, or the gates of a GRU, of so many numbers each."""
+    return slice(size), slice(size, 2 * size), slice(2 * size, 3 * size)
+
+
 def length_of(numbers: float, width: int) -> float:
     """What LayerNorm divides by, if the squares of all numbers (without their negatives) sum to ``numbers``."""
     return (2 * numbers / width + 1e-5) ** 0.5

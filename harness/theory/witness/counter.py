@@ -18,7 +18,7 @@ units for log2 m bits; the state does not grow with n.
 import torch
 
 from harness.model import GPT
-from harness.theory.witness.base import Witness, add, length_of, places, shape
+from harness.theory.witness.base import Witness, add, length_of, places, shape, thirds
 from tasks.modular_addition import ModularAddition
 
 SHARP = 100.0  # what is said of a sum
@@ -42,7 +42,7 @@ def _write(model: GPT, task: ModularAddition, length: int, scale: float) -> None
     divided, sharp, cells = length_of(1, width), SATURATED * scale, block.mixer.cells
     sums, last = (part.flatten() for part in torch.meshgrid(*[torch.arange(modulus)] * 2, indexing="ij"))
     units = len(sums)
-    _, update, new = (slice(part * units, (part + 1) * units) for part in range(3))
+    _, update, new = thirds(units)
     cells.bias_ih_l0[: 2 * units], cells.bias_ih_l0[update] = SHUT, -SHUT  # the reset gate lets all of the state in
     cells.weight_ih_l0[update, keep] = 2 * SHUT * divided
     cells.weight_ih_l0[new, residue] = 2 * sharp * divided * torch.eye(modulus)[last]

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from harness.model import GPT
-from harness.theory.witness.base import KNEE, Witness, add, length_of, places, shape
+from harness.theory.witness.base import KNEE, Witness, add, length_of, places, shape, thirds
 from tasks.base import Task
 from tasks.orthogonal_vectors import OrthogonalVectors
 from tasks.pairwise import Pairwise
@@ -50,7 +50,7 @@ def _write(model: GPT, task: Pairwise | OrthogonalVectors, length: int, scale: f
     add(embedding.T, said, slice(task.vocab - 2, task.vocab), hit)
 
     divided, eye, root = length_of(dim + 1, width), torch.eye(dim), width**0.5
-    query, key, value = (slice(part * width, (part + 1) * width) for part in range(3))
+    query, key, value = thirds(width)
     into, bias = first.mixer.project_in.weight, first.mixer.project_in.bias
     into[query][own, own] = -beta / (2 if far else 4) * divided * root * eye  # s · t or (s + 1) · t a unit
     bias[query][own] = 0 if far else -beta / 4 * root

@@ -15,7 +15,7 @@ err alike half a step is reached at n M = 2^22. Values 0 .. 63 at n = 1,024 are 
 import torch
 
 from harness.model import GPT
-from harness.theory.witness.base import KNEE, Witness, add, length_of, places, shape
+from harness.theory.witness.base import KNEE, Witness, add, length_of, places, shape, thirds
 from harness.theory.witness.extremes import one_alpha
 from tasks.pairwise import Pairwise
 
@@ -35,7 +35,7 @@ def _write(model: GPT, task: Pairwise, length: int, scale: float) -> None:
         add(embedding.T, one, given, 1.0)
     add(embedding.T, said, slice(task.vocab - 2, task.vocab), torch.tensor([[-1.0, 1.0]]))  # no, yes
     divided, mixer, mlp = length_of(1 + steps, width), block.mixer, block.mlp
-    query, key, value = (slice(part * width, (part + 1) * width) for part in range(3))
+    query, key, value = thirds(width)
     mixer.project_in.bias[query][0] = 1.0
     mixer.project_in.weight[key][0, one], mixer.project_in.weight[key][0, mark] = divided, -2 * divided
     mixer.project_in.weight[value][:steps, above] = divided * torch.eye(steps)

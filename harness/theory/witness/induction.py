@@ -16,7 +16,7 @@ import torch
 
 from harness.model import GPT
 from harness.sequence import vocabulary
-from harness.theory.witness.base import Witness, add, length_of, places, shape, signs
+from harness.theory.witness.base import Witness, add, length_of, places, shape, signs, thirds
 from tasks.recall import Recall
 
 SHARP = 100.0  # what is said of a bit, far above what the query leaves of itself
@@ -35,7 +35,7 @@ def _write(model: GPT, task: Recall, length: int, scale: float) -> None:
     add(model.tokens.weight.T, own, slice(None), signs(torch.arange(vocabulary(task)), symbols).T)
     add(table.T, here, slice(None), signs(places_, bits).T)
     add(table.T, back, slice(None), signs((places_ - 1) % 2**bits, bits).T)
-    query, key, value = (slice(part * width, (part + 1) * width) for part in range(3))
+    query, key, value = thirds(width)
     first, second = (block.mixer for block in model.blocks)
     divided, later = length_of(symbols + 2 * bits, width), length_of(2 * symbols + 2 * bits, width)
     for mixer, seen, asks, asked, sharp in ((first, divided, back, here, beta), (second, later, own, before, beta / 2)):

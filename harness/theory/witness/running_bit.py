@@ -18,7 +18,7 @@ import torch
 
 from harness.model import GPT
 from harness.sequence import marks
-from harness.theory.witness.base import KNEE, Witness, add, length_of, places, shape
+from harness.theory.witness.base import KNEE, Witness, add, length_of, places, shape, thirds
 from tasks.parity import EVEN, ODD, Parity
 
 SHARP = 100.0  # what is said of a bit, far above what the token leaves of itself
@@ -45,7 +45,7 @@ def _write(model: GPT, task: Parity, length: int, scale: float) -> None:
     for where, number in ((PLACE, at), (SQUARE, at.square())):  # each with what gives all of them one length
         add(table.T, where, slice(None), torch.stack([number, (1 - number.square()).sqrt()]).float())
 
-    query, key, value = (slice(part * WIDTH, (part + 1) * WIDTH) for part in range(3))
+    query, key, value = thirds(WIDTH)
     root, divided, later = WIDTH**0.5, length_of(4, WIDTH), length_of(5, WIDTH)
     kinds = torch.arange(KIND.start, KIND.stop)
     mixer = first.mixer
