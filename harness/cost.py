@@ -9,7 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.model.gpt import GPT
+from harness.attention.base import Spared
+from harness.model.gpt import GPT, last_of
 from harness.sequence import Batch
 
 
@@ -19,6 +20,12 @@ class Pass(NamedTuple):
     tokens: int  # that it reads
     seen: int | None  # tokens in the state that it reads on from; None: there is no state
     prefix: int  # of its tokens see each other
+    last: int  # of its tokens are asked for an output, and those before them not: the last block leaves them out
+
+    @property
+    def read(self) -> tuple[int, int | None, int]:
+        """What a mixer's price depends on."""
+        return self[:3]
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,13 @@ class Cost:
 
 def forward_flops(model: GPT, made: Pass, logits: int) -> int:
     """FLOPs of one forward pass with logits at so many positions."""
-    mixing = sum(block.mixer.flops(*made) for block in model.blocks)
-    return model.loops * mixing + _beside_mixing(model, made.tokens, logits)
+    mixing = sum(block.mixer.flops(*made.read) for block in model.blocks)
+    return model.loops * mixing - _spared(model, made).flops + _beside_mixing(model, made.tokens, logits)
+
+
+def _spared(model: GPT, made: Pass) -> Spared:
+    """What the last block leaves out."""
+    return model.blocks[-1].mixer.spared(made.tokens, made.last, made.seen, made.prefix)
 
 
 def _beside_mixing(model: GPT, tokens: int, logits: int, each: bool = False) -> int:
@@ -58,9 +70,9 @@ def passes(mask: str, given: int, count: int, forced: Collection[int]) -> list[P
             continue
         until = given + offset
         if mask == "encoder":
-            made.append(Pass(until, None, until))
+            made.append(Pass(until, None, until, 1))
         else:
-            made.append(Pass(until - seen, seen, given if mask == "prefix" and not seen else 0))
+            made.append(Pass(until - seen, seen, given if mask == "prefix" and not seen else 0, 1))
         seen = until
     return made
 
@@ -82,18 +94,19 @@ def answering(model: GPT, batch: Batch, written: int | None = None, own: bool = 
         flops = [forward_flops(model, one, 1) for one in made]
         read, rows = batch.given + batch.count(written) - 1, 1
     elif scattered(model, batch):
-        made = [Pass(last + 1, None, last + 1) for last in batch.said.flatten().tolist()]
+        made = [Pass(last + 1, None, last + 1, 1) for last in batch.said.flatten().tolist()]
         flops = [sum(forward_flops(model, one, 1) for one in made)]
         read, rows = batch.given, len(batch.said)
     else:
-        made = [Pass(batch.given, None, batch.given if model.mask == "prefix" else 0)]
+        made = [Pass(batch.given, None, batch.given if model.mask == "prefix" else 0, batch.given)]
         flops, read, rows = [forward_flops(model, made[0], answer)], batch.given, 1
     serial = [max(mixer.serial_steps(one.tokens, one.prefix) for mixer in mixers) for one in made]
+    pairs = sum(sum(mixer.scored_pairs(*one.read) for mixer in mixers) - _spared(model, one).pairs for one in made)
     numbers = 0 if model.mask == "encoder" else sum(mixer.state_size(read) for mixer in mixers)
     return Cost(
         prompt_flops=_mean(flops[0], rows),
         decode_flops=sum(flops[1:]),
-        scored_pairs=_mean(sum(mixer.scored_pairs(*one) for mixer in mixers for one in made), rows),
+        scored_pairs=_mean(pairs, rows),
         state_bytes=numbers * model.tokens.weight.element_size(),
         serial_steps=max(serial) if batch.inside else sum(serial),
     )
@@ -106,8 +119,12 @@ def training_flops(model: GPT, batch: Batch) -> int:
     if model.mask != "encoder":
         passes, logits = Counter({one: size for one in passes}), labels
     mixers = [block.mixer for block in model.blocks] * model.loops
-    mixing = {one: sum(mixer.training_flops(one.tokens, one.prefix) for mixer in mixers) for one in passes}
-    return sum(n * (mixing[one] + 3 * _beside_mixing(model, one.tokens, logits, True)) for one, n in passes.items())
+    total = 0
+    for one, count in passes.items():
+        mixing = sum(mixer.training_flops(one.tokens, one.prefix) for mixer in mixers)
+        beside = _beside_mixing(model, one.tokens, logits, each=True) - _spared(model, one).flops
+        total += count * (mixing + 3 * beside)
+    return total
 
 
 def training_serial_steps(model: GPT, batch: Batch) -> int:
@@ -120,10 +137,11 @@ def _training_passes(model: GPT, batch: Batch) -> Counter[Pass]:
     """One for all sequences at once; with mask=encoder one for each sequence and position, and how many are equal."""
     size, tokens = batch.read.shape
     if model.mask != "encoder":
-        return Counter([Pass(tokens, None, batch.given if model.mask == "prefix" else 0)])
+        last, _ = last_of(batch.supervised, tokens)
+        return Counter([Pass(tokens, None, batch.given if model.mask == "prefix" else 0, last)])
     at = batch.supervised
     ends = Counter(dict.fromkeys(range(tokens)[at], size) if isinstance(at, slice) else at.flatten().tolist())
-    return Counter({Pass(end + 1, None, end + 1): count for end, count in ends.items()})
+    return Counter({Pass(end + 1, None, end + 1, 1): count for end, count in ends.items()})
 
 
 def _mean(total: int, rows: int) -> float:

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
-from harness import constructed, rows, store, train, training
+from harness import constructed, memory, rows, store, train, training
 from harness.identity import fingerprint, folder, identity, versions
 from harness.model import GPT, build
 from harness.nearest import Refusal, refusing, unknown
-from harness.report import figures
 from harness.sequence import vocabulary
 from harness.settings import Experiment
 from harness.signals import Interrupted
@@ -28,7 +27,7 @@ def check(experiment: Experiment, root: Path) -> None:
     """
     if experiment.device == "cuda" and not torch.cuda.is_available():
         raise Refusal("device=cuda: this machine has none that torch can use, cpu is possible")
-    with refusing(), torch.device("meta"):
+    with refusing():
         build(experiment)
     where = folder(experiment, root)
     record = _record(where)
@@ -53,6 +52,7 @@ def run(experiment: Experiment, root: Path, quiet: bool = False) -> Path:
     through. Raises Refusal, and Claimed while another process works on the run, with nothing changed.
     """
     torch.set_num_threads(experiment.threads)
+    memory.keep()
     check(experiment, root)
     where, model = folder(experiment, root), build(experiment).to(experiment.device)
     if not _over(experiment, model, where):
@@ -75,6 +75,8 @@ def _go_on(experiment: Experiment, model: GPT, where: Path, root: Path, quiet: b
         if missing := rows.missing(experiment, model, where, record):
             model.load_state_dict(weights(where, record))  # what is evaluated is what was saved
             rows.measure(experiment, model, where, missing, quiet)
+        from harness.report import figures  # half a second, and no update waits for it
+
         figure = figures.accuracy_against_length(store.read_run(where).assign(status="DONE"))
         store.write(where / "accuracy.png", figures.render(figure))
         _note(where, record, status="DONE")

@@ -28,7 +28,7 @@ FLOORS = [  # a room uses rooms on the floors below it
     "settings",
     "sections",
     "scratchpad attention",
-    "seeding nearest signals examples",
+    "seeding nearest signals examples memory",
 ]
 LIGHT = "__main__ catalogue config examples nearest pages scratchpad sections seeding settings".split()  # no torch
 LIGHT += "store study report verbs".split()

@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from harness import attention
 from harness.attention import check, linear
-from harness.attention.base import Mixer, hold_prefix, unrotated
+from harness.attention.base import Mixer, Spared, hold_prefix, unrotated
 from harness.attention.check import LAWS, check_variant
 from harness.attention.kernel import Memory
 from harness.attention.softmax import Softmax, allowed
@@ -357,7 +357,7 @@ class UnsavedWeight(Softmax):
 
 
 class ForgetsSeenFlops(Softmax):
-    breaks = {"flops_are_counted"}
+    breaks = {"flops_are_counted", "what_is_spared_is_counted"}
 
     def mix_flops(self, tokens, seen, prefix):
         return super().mix_flops(tokens, None, prefix)
@@ -578,6 +578,36 @@ class ChoosesAmongAll(TopK):
         best = scores >= scores.topk(min(self.k, k.shape[2])).values[..., -1:]
         kept = best & allowed(q.shape[2], k.shape[2], prefix, q.device)
         return scores.masked_fill(~kept, -1e9).softmax(-1) @ v
+
+
+class EndsTooEarly(Softmax):
+    breaks = {"the_last_outputs_are_those_of_all", "what_is_spared_is_counted"}
+
+    def ending(self, x, last, state=None, prefix=0):
+        end, state = super().ending(x, min(last + 1, x.shape[1]), state, prefix)
+        return end[:, :last], state
+
+
+class ForgetsWhatItDoesNotSay(Softmax):
+    breaks = {"the_last_outputs_are_those_of_all", "what_is_spared_is_counted"}
+
+    def ending(self, x, last, state=None, prefix=0):
+        return super().ending(x[:, -last:], last, state, 0 if last < x.shape[1] else prefix)
+
+
+class SparesNothing(Softmax):
+    breaks = {"what_is_spared_is_counted"}
+
+    def spared(self, tokens, last, seen=None, prefix=0):
+        return Spared()
+
+
+class SparesPairsThatWereNot(Softmax):
+    breaks = {"what_is_spared_is_counted"}
+
+    def spared(self, tokens, last, seen=None, prefix=0):
+        spared = super().spared(tokens, last, seen, prefix)
+        return spared._replace(pairs=spared.pairs + 10 * self.scored_pairs(tokens, seen, prefix))
 
 
 class OldGolden(Softmax):

@@ -138,8 +138,14 @@ def test_it_costs_what_torch_counts(mixer, halts, scratchpad, length):
     forward, loss = count_flops(lambda: train.objective(model, batch, with_loss))
     backward, _ = count_flops(loss.backward)
     assert forward + backward == cost.training_flops(model, batch)
-    one = cost.answering(model.looped(1), batch)
-    assert stated.scored_pairs == LOOPS * one.scored_pairs
+    one, two = (cost.answering(model.looped(loops), batch).scored_pairs for loops in (1, 2))
+    assert stated.scored_pairs == one + (LOOPS - 1) * (two - one), "all but the last loop's last block do the same"
+    whole = sum(block.mixer.scored_pairs(*made.read) for block in model.blocks for made in passes(batch))
+    assert two - one == whole >= one
+
+
+def passes(batch):
+    return cost.passes("causal", batch.given, batch.count(), batch.forced())
 
 
 def test_the_run_of_one_loop_is_the_run_it_was():

@@ -6,7 +6,7 @@ of a head's queries and keys, D unless a setting ``key_width`` says otherwise.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,13 @@ State = Any  # a NamedTuple of one layer: ``seen`` (tokens so far, an int), then
 Rotate = Callable[[Tensor, int], Tensor]  # (B, H, T, any), the first of them at place ``seen`` -> the same shape
 Bias = Callable[[Tensor, Tensor, int], Tensor]  # (T,) and (R,), places of queries and of keys, and H -> (H, T, R)
 MASKS = ("causal", "prefix", "encoder")
+
+
+class Spared(NamedTuple):
+    """What need not be computed where only the last outputs are asked for."""
+
+    flops: int = 0
+    pairs: int = 0
 
 
 def unrotated(x: Tensor, seen: int) -> Tensor:
@@ -77,6 +84,13 @@ class Mixer(nn.Module, ABC):
     def forward(self, x: Tensor, state: State | None = None, prefix: int = 0) -> tuple[Tensor, State | None]:
         """(B, T, C) -> (B, T, C) and the state after it (None without a state). The fast form."""
 
+    def ending(
+        self, x: Tensor, last: int, state: State | None = None, prefix: int = 0
+    ) -> tuple[Tensor, State | None]:
+        """The ``last`` outputs of :meth:`forward`, (B, last, C), and its state; see :meth:`spared`."""
+        mixed, state = self(x, state, prefix)
+        return mixed[:, x.shape[1] - last :], state
+
     @abstractmethod
     def naive(self, x: Tensor, prefix: int = 0) -> Tensor:
         """(B, T, C) -> (B, T, C): the same map as the paper's formula says it, a loop over positions."""
@@ -103,6 +117,10 @@ class Mixer(nn.Module, ABC):
     @abstractmethod
     def serial_steps(self, tokens: int, prefix: int = 0) -> int:
         """Longest chain of dependent steps over the sequence in one call of ``forward``."""
+
+    def spared(self, tokens: int, last: int, seen: int | None = None, prefix: int = 0) -> Spared:
+        """What ``ending`` does not compute of ``forward``; its backward pass spares twice the FLOPs."""
+        return Spared()
 
     def training_flops(self, tokens: int, prefix: int = 0) -> int:
         """FLOPs of ``forward`` and of its backward pass, which has two products for each: one an input, one a weight.
@@ -178,6 +196,18 @@ class Attention(Mixer):
         hold_prefix(prefix, x.shape[1], state, self.masks)
         mixed, state = self.mix(*self.project(x), state, prefix)
         return self._merge(mixed), state
+
+    def ending(
+        self, x: Tensor, last: int, state: State | None = None, prefix: int = 0
+    ) -> tuple[Tensor, State | None]:
+        """See :class:`Mixer`."""
+        hold_prefix(prefix, x.shape[1], state, self.masks)
+        mixed, state = self.mix(*self.project(x), state, prefix)
+        return self._merge(mixed[:, :, x.shape[1] - last :]), state
+
+    def spared(self, tokens: int, last: int, seen: int | None = None, prefix: int = 0) -> Spared:
+        """The way back from heads."""
+        return Spared(2 * (tokens - last) * self.project_out.weight.numel())
 
     def naive(self, x: Tensor, prefix: int = 0) -> Tensor:
         """See :class:`Mixer`."""

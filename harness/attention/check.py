@@ -184,6 +184,29 @@ def law_a_state_may_be_read_twice(variant: Variant) -> None:
         hold_equal(f"the same read twice from one state, {seen} tokens seen, prefix={prefix}", again, first)
 
 
+def law_the_last_outputs_are_those_of_all(variant: Variant) -> None:
+    """``ending`` computes the end of ``forward``, gradients too, and leaves the state that reads on as that would."""
+    mixer = make(variant)
+    for tokens, prefix in cases(mixer, 1, SHORT, LONG):
+        x = numbers(tokens)
+        whole, _ = mixer(x, prefix=prefix)
+        for last in sorted({1, tokens // 2, tokens} - {0}):
+            end, _ = mixer.ending(x, last, None, prefix)
+            hold_same_map(f"{last} of {tokens} outputs, prefix={prefix},", mixer, x, whole[:, -last:], {"alone": end})
+    mixer.requires_grad_(False)
+    for tokens, prefix in cases(mixer, 2, SHORT, LONG, state=True):
+        x, more, room = numbers(tokens).detach(), numbers(3, seed=1).detach(), tokens + 3
+        before = 0 if prefix else tokens // 2
+        states = [mixer.empty(BATCH, room) for _ in range(2)]
+        if before:
+            states = [mixer(x[:, :before], state)[1] for state in states]
+        whole, after = mixer(x[:, before:], states[0], prefix)
+        end, state = mixer.ending(x[:, before:], 1, states[1], prefix)
+        what = f"the last of {tokens} outputs, {before} seen, prefix={prefix},"
+        hold_equal(f"{what} alone", end, whole[:, -1:])
+        hold_equal(f"{what} and what is read on", mixer(more, state)[0], mixer(more, after)[0])
+
+
 def law_rows_do_not_see_one_another(variant: Variant) -> None:
     """A row of the batch alone comes out as it does among others, with a state and without."""
     mixer = make(variant)

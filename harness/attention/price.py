@@ -1,6 +1,7 @@
 """The laws of a variant's price: what ``Mixer`` states by formula is what torch counts and what a state holds."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -57,6 +58,40 @@ def law_flops_are_counted(variant: Variant) -> None:
                 _, state = read(frozen, numbers(seen), [seen], seen + tokens + 7, first)
             counted, _ = count_flops(frozen, numbers(tokens).detach(), state, prefix)
             _hold_flops(counted, mixer, tokens, seen, prefix)
+
+
+def law_what_is_spared_is_counted(variant: Variant) -> None:
+    """``spared`` is what torch counts less for ``ending`` than for ``forward``, backward passes too."""
+    mixer, frozen = make(variant), make(variant).requires_grad_(False)
+    for tokens, prefix in cases(mixer, 2, SHORT, LONG):
+        whole = _both_passes(mixer, numbers(tokens), None, prefix)
+        for last in (1, tokens // 2, tokens):
+            less = whole - _both_passes(partial(mixer.ending, last=last), numbers(tokens), state=None, prefix=prefix)
+            _hold_spared(less, 3, mixer, tokens, last, None, prefix)
+            spared, pairs = mixer.spared(tokens, last, None, prefix), mixer.scored_pairs(tokens, None, prefix)
+            good = 0 <= spared.pairs <= pairs and 2 * spared.pairs <= spared.flops
+            assert good, f"spared{tokens, last, None, prefix} is {spared} of {pairs} pairs, each a multiply-add at least"
+    for tokens, prefix in cases(mixer, 2, SHORT, LONG, state=True):
+        for seen in (0,) if prefix else (0, 70):
+            with torch.no_grad():
+                states = [read(frozen, numbers(seen), [seen], seen + tokens)[1] for _ in range(2)]
+            x = numbers(tokens).detach()
+            whole, _ = count_flops(frozen, x, states[0], prefix)
+            end, _ = count_flops(frozen.ending, x, 1, states[1], prefix)
+            _hold_spared(whole - end, 1, mixer, tokens, 1, seen, prefix)
+
+
+def _both_passes(call: Callable, *arguments: object, **named: object) -> int:
+    """FLOPs of a call, forward and backward."""
+    forward, (out, _) = count_flops(partial(call, **named), *arguments)
+    backward, _ = count_flops(out.sum().backward)
+    return forward + backward
+
+
+def _hold_spared(less: int, times: int, mixer: Mixer, *call: int | None) -> None:
+    stated = BATCH * times * mixer.spared(*call).flops
+    what = f"spared{call} says {stated} for {BATCH} sequences, {times} times"
+    assert less == stated, f"{what}, torch counts {less} less"
 
 
 def _hold_flops(counted: int, mixer: Mixer, tokens: int, seen: int | None, prefix: int) -> None:

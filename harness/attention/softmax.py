@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.attention.base import Attention, unrotated
+from harness.attention.base import Attention, Spared, hold_prefix, unrotated
 
 
 class Cache(NamedTuple):
@@ -32,8 +32,9 @@ class Cache(NamedTuple):
 
 def allowed(tokens: int, until: int, prefix: int, device: torch.device) -> Tensor:
     """(T, R), true where the mask allows: the last ``tokens`` of ``until`` tokens see those before, a prefix itself."""
-    mask = torch.ones(tokens, until, dtype=torch.bool, device=device).tril(until - tokens)
-    mask[:prefix, :prefix] = True
+    before = until - tokens
+    mask = torch.ones(tokens, until, dtype=torch.bool, device=device).tril(before)
+    mask[: max(prefix - before, 0), :prefix] = True
     return mask
 
 
@@ -52,16 +53,35 @@ class Softmax(Attention):
     def mix(self, q, k, v, state, prefix):
         """See :class:`Attention`."""
         seen = 0 if state is None else state.seen
-        q, k = self.rotate(q, seen), self.rotate(k, seen)
+        q, k = self.rotate(q, seen + k.shape[2] - q.shape[2]), self.rotate(k, seen)
         if state is not None:
             state = state.append(k, v)
             k, v = state.keys[:, :, : state.seen], state.values[:, :, : state.seen]
         return self.weigh(q, k, v, prefix), state
 
+    def ending(self, x, last, state=None, prefix=0):
+        """See :class:`Mixer`: the last tokens alone query."""
+        hold_prefix(prefix, x.shape[1], state, self.masks)
+        width, (weight, bias) = self.heads * self.key_width, self.project_in.parameters()
+        q = F.linear(x[:, x.shape[1] - last :], weight[:width], bias[:width])
+        k, v = F.linear(x, weight[width:], bias[width:]).split([width, len(weight) - 2 * width], -1)
+        mixed, state = self.mix(*map(self._split, (q, k, v)), state, prefix)
+        return self._merge(mixed), state
+
+    def spared(self, tokens, last, seen=None, prefix=0):
+        """See :class:`Mixer`: of the other tokens the queries, their scores, and the way back from heads."""
+        unasked, later = tokens - last, (seen or 0) + tokens - last
+        weights = self.project_out.weight.numel() + self.heads * self.key_width * self.project_in.in_features
+        mixing = self.mix_flops(tokens, seen, prefix) - self.mix_flops(last, later, prefix)
+        pairs = self.scored_pairs(tokens, seen, prefix) - self.scored_pairs(last, later, prefix)
+        return Spared(2 * unasked * weights + mixing, pairs)
+
     def weigh(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
         """The last T of R tokens weigh all R: (B, H, T, D) and twice (B, H, R, D) -> (B, H, T, D)."""
         tokens, until = q.shape[2], k.shape[2]
-        if self.bias is None and tokens in (1, prefix):  # all may see all
+        if self.bias is None and tokens == 1:  # a fused kernel is made for many queries
+            return (q / self.head_width**0.5 @ k.mT).softmax(-1) @ v
+        if self.bias is None and prefix == until:  # all may see all
             return F.scaled_dot_product_attention(q, k, v)
         if self.bias is None and tokens == until and not prefix:
             return F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -94,7 +114,8 @@ class Softmax(Attention):
 
     def scored_pairs(self, tokens, seen=None, prefix=0):
         """Each query with every key up to its own, in the prefix with those after it too."""
-        return self.heads * (tokens * (seen or 0) + tokens * (tokens + 1) // 2 + prefix * (prefix - 1) // 2)
+        seen, inside = seen or 0, max(prefix - (seen or 0), 0)  # queries in the prefix see what comes after them too
+        return self.heads * (tokens * seen + tokens * (tokens + 1) // 2 + inside * (inside - 1) // 2)
 
     def serial_steps(self, tokens, prefix=0):
         """All positions at once."""

@@ -60,8 +60,9 @@ class Sparse(Softmax):
 
     def mix(self, q, k, v, state, prefix):
         """See :class:`Attention`."""
-        tokens, seen = q.shape[2], 0 if state is None else state.seen
-        q, k = self.rotate(q, seen), self.rotate(k, seen)
+        before = 0 if state is None else state.seen
+        tokens, seen = q.shape[2], before + k.shape[2] - q.shape[2]  # the first query's place is ``seen``
+        q, k = self.rotate(q, seen), self.rotate(k, before)
         if state is not None:
             state = state.append(k, v)
             k, v = state.keys, state.values

@@ -15,20 +15,8 @@ from torch.nn import functional as F
 from harness import signals
 from harness.attention.base import Mixer, State
 from harness.model.halting import Halting, stopped
+from harness.model.mlp import MLP
 from harness.model.positions import Position
-
-
-class MLP(nn.Module):
-    """C -> 4C -> C with GPT-2's GELU."""
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.project_in = nn.Linear(width, 4 * width)
-        self.project_out = nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> (B, T, C)."""
-        return self.project_out(F.gelu(self.project_in(x), approximate="tanh"))
 
 
 class Block(nn.Module):
@@ -39,10 +27,16 @@ class Block(nn.Module):
         self.norm_mixer, self.mixer = nn.LayerNorm(width), mixer
         self.norm_mlp, self.mlp = nn.LayerNorm(width), MLP(width)
 
-    def mix(self, x: Tensor, state: State | None = None, prefix: int = 0) -> tuple[Tensor, State | None]:
-        """(B, T, C) -> (B, T, C), the next state of this layer."""
-        mixed, state = self.mixer(self.norm_mixer(x), state, prefix)
-        return x + mixed, state
+    def mix(
+        self, x: Tensor, state: State | None = None, prefix: int = 0, last: int | None = None
+    ) -> tuple[Tensor, State | None]:
+        """(B, T, C) -> (B, T, C), or its ``last`` rows, and the next state of this layer."""
+        read = self.norm_mixer(x)
+        if last is None or last == x.shape[1]:
+            mixed, state = self.mixer(read, state, prefix)
+        else:
+            mixed, state = self.mixer.ending(read, last, state, prefix)
+        return x[:, -mixed.shape[1] :] + mixed, state
 
     def think(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
@@ -136,12 +130,13 @@ class GPT(nn.Module):
         if places is None:
             seen = 0 if state is None else state[0].seen
             places = torch.arange(seen, seen + tokens.shape[1], device="cpu")
+        last, at = last_of(at, tokens.shape[1])
         x = self.tokens(tokens)
         x = x + self.position(places).to(x)
         spoken, after = [], []
         for number, before in enumerate(state or [None] * self.depth, start=1):
             block = self.blocks[(number - 1) % len(self.blocks)]
-            x, layer = block.mix(x, before, prefix)
+            x, layer = block.mix(x, before, prefix, last if number == self.depth else None)
             if number == self.depth:
                 x, at = _pick(x, at), slice(None)  # after the last mixing no position is read by another
             x = block.think(x)
@@ -240,6 +235,14 @@ class GPT(nn.Module):
         prefix = given if self.mask == "prefix" and not seen else 0
         logits, state = self(tokens[:, seen:], state, prefix, at=slice(-1, None), places=places[seen:])
         return logits.argmax(-1), state
+
+
+def last_of(at: slice | Tensor, tokens: int) -> tuple[int, slice | Tensor]:
+    """How many of the last tokens are asked for an output, and the positions counted from the end where they can be."""
+    if not isinstance(at, slice):
+        return tokens, at
+    start, stop, _ = at.indices(tokens)
+    return tokens - start, slice(start - tokens, stop - tokens or None)
 
 
 def _pick(x: Tensor, at: slice | Tensor) -> Tensor:

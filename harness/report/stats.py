@@ -6,17 +6,18 @@ No interval has width zero because a sample happened to agree: what a sample can
 import functools
 import itertools
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+import scipy  # its stats are imported where they are asked for: nearly a second
 
 SOLVED = 0.9  # of the way from chance to 1, THEORY d.1
 SEEDS = 3  # from so many on an interval is over seeds
-Z = float(stats.norm.ppf(0.975))
+Z = statistics.NormalDist().inv_cdf(0.975)
 EXHAUSTIVE = 8  # 8! orders are tried one by one
 ROUNDING = 1e-12  # of an accuracy, a ratio of whole numbers
 
@@ -50,7 +51,7 @@ def t_interval(values: npt.ArrayLike, confidence: float = 0.95) -> tuple[float, 
 @functools.cache
 def _quantile(confidence: float, freedom: int) -> float:
     """Student's, of both sides together: figures ask for the same few thousands of times."""
-    return float(stats.t.ppf((1 + confidence) / 2, freedom))
+    return float(scipy.stats.t.ppf((1 + confidence) / 2, freedom))
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -61,7 +62,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     """
     if n == 0:
         return math.nan, math.nan
-    low, high = stats.binomtest(int(successes), int(n)).proportion_ci(confidence, method="wilson")
+    low, high = scipy.stats.binomtest(int(successes), int(n)).proportion_ci(confidence, method="wilson")
     return float(low), float(high)
 
 
@@ -134,12 +135,12 @@ def paired(left: Sequence[npt.ArrayLike], right: Sequence[npt.ArrayLike]) -> Est
     one, other = map(np.concatenate, sides)
     wins, losses, items = int((one & ~other).sum()), int((other & ~one).sum()), one.size
     low, high = _discordant(wins, losses, items)
-    p = float(stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
+    p = float(scipy.stats.binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
     if len(steps) < SEEDS:
         return Estimate((wins - losses) / items, low, high, p, items, "items")
     value, middle = float(steps.mean()), (wins - losses) / items
     ends, spread = t_interval(steps), steps.std(ddof=1) / math.sqrt(len(steps))
-    over_seeds = 2 * stats.t.sf(abs(value) / spread, len(steps) - 1) if spread else 0.0
+    over_seeds = 2 * scipy.stats.t.sf(abs(value) / spread, len(steps) - 1) if spread else 0.0
     low, high = min(ends[0], low + value - middle), max(ends[1], high + value - middle)
     return Estimate(value, low, high, max(p, float(over_seeds)), len(steps), "seeds")
 
@@ -172,8 +173,8 @@ def difference(left: npt.ArrayLike, right: npt.ArrayLike, items: int | None = No
         return unknown
     freedom = parts.sum() ** 2 / (parts**2 / (counts - 1)).sum()
     error = math.sqrt(parts.sum())
-    half = float(stats.t.ppf(0.975, freedom)) * error
-    p = float(2 * stats.t.sf(abs(value) / error, freedom))
+    half = float(scipy.stats.t.ppf(0.975, freedom)) * error
+    p = float(2 * scipy.stats.t.sf(abs(value) / error, freedom))
     return Estimate(value, value - half, value + half, p, int(counts.min()), "seeds")
 
 
@@ -197,8 +198,8 @@ def regression(x: npt.ArrayLike, y: npt.ArrayLike) -> Estimate:
     >>> [round(number, 2) for number in (found.value, found.low, found.high)]
     [2.05, 1.68, 2.42]
     """
-    found = stats.linregress(x, y)
-    slope, half = float(found.slope), float(stats.t.ppf(0.975, len(x) - 2) * found.stderr)
+    found = scipy.stats.linregress(x, y)
+    slope, half = float(found.slope), float(scipy.stats.t.ppf(0.975, len(x) - 2) * found.stderr)
     return Estimate(slope, slope - half, slope + half, float(found.pvalue), len(x), "lengths")
 
 
@@ -217,7 +218,7 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> Estimate:
     if x.shape != y.shape:
         raise ValueError(f"a correlation needs pairs: {x.size} and {y.size} numbers are given")
     there = ~(np.isnan(x) | np.isnan(y))
-    ranks = [stats.rankdata(side[there]) for side in (x, y)]
+    ranks = [scipy.stats.rankdata(side[there]) for side in (x, y)]
     n = len(ranks[0])
     a, b = (side - side.mean() if n else side for side in ranks)
     norm = math.sqrt((a @ a) * (b @ b))
@@ -228,7 +229,7 @@ def spearman(x: npt.ArrayLike, y: npt.ArrayLike) -> Estimate:
         every = b[np.array(list(itertools.permutations(range(n))))] @ a / norm
         p = float(np.mean(np.abs(every) >= abs(value) - ROUNDING))
     else:
-        tail = 2 * stats.t.sf(abs(value) * math.sqrt((n - 2) / max(1 - value**2, ROUNDING)), n - 2)
+        tail = 2 * scipy.stats.t.sf(abs(value) * math.sqrt((n - 2) / max(1 - value**2, ROUNDING)), n - 2)
         p = float(max(tail, 2 * math.exp(-math.lgamma(n + 1))))  # of n! orders two are perfect
     if n < 4:
         return Estimate(value, -1.0, 1.0, p, n, "pairs")
@@ -256,7 +257,7 @@ def beyond(estimate: Estimate, threshold: float, above: bool) -> float:
     if math.isnan(half) or math.isnan(distance):
         return 1.0
     lost = {"seeds": 1, "lengths": 2}.get(estimate.unit)
-    law = stats.norm() if lost is None else stats.t(max(estimate.n - lost, 1))
+    law = scipy.stats.norm() if lost is None else scipy.stats.t(max(estimate.n - lost, 1))
     if not half:
         return 0.0 if distance > 0 else 1.0
     return float(law.sf(distance / half * law.ppf(0.975)))

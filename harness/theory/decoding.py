@@ -49,7 +49,7 @@ def rows(
                 "largest": float(together.abs().max()),
                 "state_bytes": numbers[0] * together.element_size(),
                 "constant_state": numbers[0] == numbers[1],
-                "token_flops": cost.forward_flops(model, cost.Pass(1, length, 0), 1),
+                "token_flops": cost.forward_flops(model, cost.Pass(1, length, 0, 1), 1),
                 "train_serial_steps": max(mixer.serial_steps(length) for mixer in mixers),
             }
 
