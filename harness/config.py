@@ -45,7 +45,7 @@ class Launcher:
 # The types of the config. The settings of an attention or a position have the types of the values in its yaml.
 GROUPS = {"task": None, "attention": None, "scratchpad": Scratchpad, "position": None, "launcher": Launcher}
 SECTIONS = {"model": Model, "train": Train, "evaluate": Evaluate}
-PLAIN = {"mask": str, "seed": int, "device": str, "threads": int}
+PLAIN = {"mask": str, "seed": int, "device": str, "dtype": str, "threads": int}
 TYPED_BY_YAML = ("attention.", "position.")
 LAYERS = "attention.layers"  # of a hybrid: names of variants, or mappings that also set some of their settings
 

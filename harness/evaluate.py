@@ -1,7 +1,8 @@
 """Ask a model problems it has not seen: free-running, exact, per split and length."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from harness import squeeze
+from harness.attention.base import State
 from harness.draw import BLOCK, Source
 from harness.model.gpt import GPT
 from harness.report.stats import wilson
@@ -38,6 +40,11 @@ class Question(NamedTuple):
     stop: Stop = AS_TRAINED
     bits: int | None = None  # of each number of the state in the middle of the prompt; None: the state as it is
     loops: int | None = None  # after which every position is stopped; None: as the model was trained
+
+    @property
+    def prompt(self) -> tuple:
+        """Questions that stand next to one another and agree in this are asked of one reading of the prompt."""
+        return self.split, self.length, self.bits, self.loops, self.stop if self.bits is not None else None
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,17 @@ class Score:
 
 
 @torch.no_grad()
-def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED, code: Code | None = None) -> Answers:
-    """Let the model write its scratchpad and its answer; with a code its state is told in it once, mid-prompt."""
+def answer(
+    model: GPT,
+    batch: Batch,
+    stop: Stop = AS_TRAINED,
+    code: Code | None = None,
+    state: Sequence[State] | None = None,
+) -> Answers:
+    """Let the model write its scratchpad and its answer; with a code its state is told in it once, mid-prompt.
+
+    It reads on from a ``state`` of the prompt's first tokens if there is one, which it does not spend.
+    """
     size, tokens = batch.answer.shape
     given, true, limit = batch.given, batch.answer, stop.limit(batch)
     if batch.inside:
@@ -97,6 +113,8 @@ def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED, code: Code | None 
         said = forced = model.read(batch.prompt, given, batch.said).argmax(-1)
     else:
         more = {"until": batch.mark, "after": tokens} if stop.own else {}
+        if state is not None:
+            more["state"] = [_copied(layer) for layer in state]
         if code is not None:
             whole = given + batch.count(limit)
             more["state"] = code.rounded(squeeze.carried(model, batch.prompt, code.cut, whole))
@@ -104,7 +122,8 @@ def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED, code: Code | None 
         scratch = (written == batch.mark).int().argmax(1) if stop.own else torch.full((size,), limit)
         scratch = scratch.to(written)
         said = written.gather(1, scratch[:, None] + 1 + torch.arange(tokens).to(written))
-        forced = said if code else _teacher_forced(model, batch, min(limit, batch.scratch))
+        wrote_nothing = limit == 0 and tokens == 1  # before its answer: what it reads is the truth
+        forced = said if code or wrote_nothing else _teacher_forced(model, batch, min(limit, batch.scratch))
     asked = (batch.so_far != IGNORE) & (code is None)
     hits = asked
     if asked.any():
@@ -121,6 +140,24 @@ def answer(model: GPT, batch: Batch, stop: Stop = AS_TRAINED, code: Code | None 
         dense=(hits.sum(1) / asked.sum(1)).numpy(force=True),
         loops=model.stops(whole, given, at).numpy(force=True),
     )
+
+
+def _shared(model: GPT, batch: Batch, stops: Sequence[Stop]) -> list[State] | None:
+    """The state of all of a prompt but its last token, with room for the longest of several answers.
+
+    None where it is read for one alone, as a whole, or with other places for another number of tokens.
+    """
+    if len(stops) == 1 or batch.inside or model.mask != "causal":
+        return None
+    ends = sorted(batch.given + batch.count(stop.limit(batch)) for stop in stops)
+    cut, places = batch.given - 1, [model.position.places(end)[: batch.given] for end in ends]
+    if any(not torch.equal(places[0], other) for other in places):
+        return None
+    return squeeze.carried(model, batch.prompt, cut, ends[-1], ends[-1])
+
+
+def _copied(layer: State) -> State:
+    return layer._make(part.clone() if isinstance(part, Tensor) else part for part in layer)
 
 
 def _whole(batch: Batch, written: Tensor) -> tuple[Tensor, slice]:
@@ -164,37 +201,47 @@ def _first_error(batch: Batch, written: Tensor, scratch: Tensor) -> Tensor:
 def evaluate(model: GPT, source: Source, asked: Iterable[Question], size: int) -> Iterator[Score]:
     """Score the model on ``size`` items of each question."""
     device = next(model.parameters()).device
-    for question in asked:
-        split, length, stop, _, loops = question
-        asked_of = model if loops is None else model.looped(loops)
-        code, batch, parts = code_of(asked_of, source, question), source.items(split, length, size), []
+    for (split, length, _, loops, _), same in groupby(asked, key=lambda question: question.prompt):
+        questions, asked_of = list(same), model if loops is None else model.looped(loops)
+        code, batch = code_of(asked_of, source, questions[0]), source.items(split, length, size)
+        stops, parts = [question.stop for question in questions], [[] for _ in questions]
         for start in range(0, size, BLOCK):
-            parts.append(answer(asked_of, batch.rows(start, start + BLOCK).to(device), stop, code))
-        answers = Answers.join(parts)
-        right, wrong = answers.right_tokens.all(1), answers.first_error[answers.first_error > 0]
-        low, high = wilson(right.sum(), size)
-        _, commonest = np.unique(batch.answer.numpy(), axis=0, return_counts=True)
-        filler = source.scratchpad.tokens(source.task, length) - batch.scratch
-        yield Score(
-            split=split,
-            length=length,
-            examples=size,
-            steps=plain(np.ceil(answers.scratch / batch.step).mean() + filler),
-            scratch_tokens=plain(answers.scratch.mean() + filler),
-            accuracy=right.mean(),
-            accuracy_low=low,
-            accuracy_high=high,
-            teacher_forced=_known(answers.teacher_forced),
-            token_accuracy=answers.right_tokens.mean(),
-            dense_accuracy=_known(answers.dense),
-            first_error=wrong.mean() if wrong.size else None,
-            chance=source.task.chance(length),
-            majority=commonest.max() / size,
-            loops_used=plain(answers.loops.max(1).mean()),
-            right=right,
-            scratch=answers.scratch,
-            loops=answers.loops.max(1),
+            rows = batch.rows(start, start + BLOCK).to(device)
+            state = _shared(asked_of, rows, stops)
+            for stop, found in zip(stops, parts, strict=True):
+                found.append(answer(asked_of, rows, stop, code, state))
+        yield from (
+            _score(source, question, batch, Answers.join(of_it))
+            for question, of_it in zip(questions, parts, strict=True)
         )
+
+
+def _score(source: Source, question: Question, batch: Batch, answers: Answers) -> Score:
+    """What the answers to all items come to."""
+    size, right, wrong = len(batch.tokens), answers.right_tokens.all(1), answers.first_error[answers.first_error > 0]
+    low, high = wilson(right.sum(), size)
+    _, commonest = np.unique(batch.answer.numpy(), axis=0, return_counts=True)
+    filler = source.scratchpad.tokens(source.task, question.length) - batch.scratch
+    return Score(
+        split=question.split,
+        length=question.length,
+        examples=size,
+        steps=plain(np.ceil(answers.scratch / batch.step).mean() + filler),
+        scratch_tokens=plain(answers.scratch.mean() + filler),
+        accuracy=right.mean(),
+        accuracy_low=low,
+        accuracy_high=high,
+        teacher_forced=_known(answers.teacher_forced),
+        token_accuracy=answers.right_tokens.mean(),
+        dense_accuracy=_known(answers.dense),
+        first_error=wrong.mean() if wrong.size else None,
+        chance=source.task.chance(question.length),
+        majority=commonest.max() / size,
+        loops_used=plain(answers.loops.max(1).mean()),
+        right=right,
+        scratch=answers.scratch,
+        loops=answers.loops.max(1),
+    )
 
 
 def _known(values: np.ndarray) -> float | None:

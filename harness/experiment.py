@@ -1,6 +1,7 @@
 """One run from start to end: build, fit, evaluate, write rows. Repeating it does what is missing."""
 
 import traceback
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ def check(experiment: Experiment, root: Path) -> None:
     A device that is not there, settings that the variant refuses, a run to go on with on another device or with other
     threads than it began, a run to start from that cannot be.
     """
+    experiment = settled(experiment)
     if experiment.device == "cuda" and not torch.cuda.is_available():
         raise Refusal("device=cuda: this machine has none that torch can use, cpu is possible")
     with refusing():
@@ -45,12 +47,24 @@ def check(experiment: Experiment, root: Path) -> None:
             raise Refusal(f"{key}={asked}: {other}; go on with {key}={was} or delete {where}")
 
 
+def settled(experiment: Experiment) -> Experiment:
+    """The same on the device that ``device=auto`` stands for on this machine."""
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    return replace(experiment, device=found) if experiment.device == "auto" else experiment
+
+
+def computing(experiment: Experiment) -> torch.autocast:
+    """What a run computes in: under ``dtype=bfloat16`` its products are rounded, by the rules of torch's autocast."""
+    return torch.autocast(experiment.device, torch.bfloat16, enabled=experiment.dtype == "bfloat16")
+
+
 def run(experiment: Experiment, root: Path, quiet: bool = False) -> Path:
     """Do what is missing of a run and return its folder: train, from the last checkpoint on, and evaluate.
 
     The run's status is DONE or DIVERGED after it; FAILED, OOM or PREEMPTED, with the reason, if an exception passes
     through. Raises Refusal, and Claimed while another process works on the run, with nothing changed.
     """
+    experiment = settled(experiment)
     torch.set_num_threads(experiment.threads)
     memory.keep()
     check(experiment, root)
@@ -71,10 +85,13 @@ def _go_on(experiment: Experiment, model: GPT, where: Path, root: Path, quiet: b
                 record["init_from"] = _start(experiment, model, root)
             record["notes"] = list(dict.fromkeys([*record["notes"], *(found.complaints if found else [])]))
             _note(where, record)
-            _note(where, record, **training.finish(experiment, model, where, found, quiet))
+            with computing(experiment):
+                outcome = training.finish(experiment, model, where, found, quiet)
+            _note(where, record, **outcome)
         if missing := rows.missing(experiment, model, where, record):
             model.load_state_dict(weights(where, record))  # what is evaluated is what was saved
-            rows.measure(experiment, model, where, missing, quiet)
+            with computing(experiment):
+                rows.measure(experiment, model, where, missing, quiet)
         from harness.report import figures  # half a second, and no update waits for it
 
         figure = figures.accuracy_against_length(store.read_run(where).assign(status="DONE"))

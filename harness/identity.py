@@ -39,6 +39,8 @@ def identity(experiment: Experiment) -> tuple[str, str]:
             del training[section][key]
     if not experiment.train.init_noise:
         del training["train"]["init_noise"]
+    if experiment.dtype != "float32":
+        training["dtype"] = experiment.dtype
     if experiment.model.loops == 1:
         del training["model"]["loops"]
     training["versions"] = versions(experiment)
@@ -64,7 +66,7 @@ def fingerprint(experiment: Experiment) -> Json:
         "python": platform.python_version(),
         "cpu": _cpu(),
         "device": experiment.device,
-        "dtype": "float32",
+        "dtype": experiment.dtype,
         "threads": experiment.threads,
         **_commit(),
     }

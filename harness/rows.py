@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 
 import numpy as np
@@ -37,27 +37,40 @@ def missing(experiment: Experiment, model: GPT, where: Path, record: Json) -> li
 
 
 def measure(experiment: Experiment, model: GPT, where: Path, asked: list[tuple[Question, Json]], quiet: bool) -> None:
-    """Answer the questions, each row saved as soon as it is known."""
+    """Answer the questions; the rows of those that share a prompt are saved together, as soon as they are known."""
     rows, items = store.load_scores(where)
-    source = Source.of(experiment)
-    for question, facts in tqdm(asked, desc="evaluate", unit=" rows", disable=quiet or None):
-        began = time.perf_counter()
-        (score,) = evaluate(model, source, [question], experiment.evaluate.examples)
-        measures = asdict(score)
-        items[store.item_key(facts)] = measures.pop("right")
-        batch = source.batch(question.length, 2)
-        if cost.scattered(model, batch):
-            batch = source.items(question.split, question.length, experiment.evaluate.examples)
-        took = measures.pop("loops")
-        price = mean_cost(model, batch, measures.pop("scratch"), question.stop, took)
-        price["state_bits"] = 8 * price["state_bytes"]
-        if question.bits is not None:
-            cut = squeeze.middle(source.task, batch, question.length)
-            price["state_bits"] = question.bits * squeeze.numbers(model, cut)
-        if model.halting is not None:
-            _log_loops(where, facts, took)
-        rows.append(facts | measures | price | {"seconds": time.perf_counter() - began})
-        store.save_scores(where, rows, COLUMNS, items)
+    source, size = Source.of(experiment), experiment.evaluate.examples
+    with tqdm(total=len(asked), desc="evaluate", unit=" rows", disable=quiet or None) as bar:
+        for _, same in groupby(asked, key=lambda one: one[0].prompt):
+            began, together = time.perf_counter(), list(same)
+            for (question, facts), score in zip(
+                together, evaluate(model, source, [question for question, _ in together], size), strict=True
+            ):
+                measures = asdict(score)
+                items[store.item_key(facts)] = measures.pop("right")
+                took = measures.pop("loops")
+                price = _price(model, source, question, size, measures.pop("scratch"), took)
+                if model.halting is not None:
+                    _log_loops(where, facts, took)
+                rows.append(facts | measures | price)
+            seconds = (time.perf_counter() - began) / len(together)
+            for row in rows[-len(together) :]:
+                row["seconds"] = seconds
+            store.save_scores(where, rows, COLUMNS, items)
+            bar.update(len(together))
+
+
+def _price(model: GPT, source: Source, question: Question, size: int, scratch: np.ndarray, took: np.ndarray) -> Json:
+    """The columns of what an answer costs."""
+    batch = source.batch(question.length, 2)
+    if cost.scattered(model, batch):
+        batch = source.items(question.split, question.length, size)
+    price = mean_cost(model, batch, scratch, question.stop, took)
+    price["state_bits"] = 8 * price["state_bytes"]
+    if question.bits is not None:
+        cut = squeeze.middle(source.task, batch, question.length)
+        price["state_bits"] = question.bits * squeeze.numbers(model, cut)
+    return price
 
 
 def mean_cost(model: GPT, batch: Batch, scratch: np.ndarray, stop: Stop, loops: np.ndarray) -> Json:
@@ -88,13 +101,13 @@ def _questions(experiment: Experiment) -> Iterator[Question]:
     yield from (Question("validation", length) for length in experiment.train.lengths)
     own = experiment.evaluate.stop == "self"
     for split, length in product(experiment.evaluate.splits, experiment.evaluate.lengths):
-        for steps in experiment.stops(length):
-            as_trained = not own and steps == experiment.steps(length)
-            stop = Stop() if as_trained else Stop(steps, own)
-            yield from (Question(split, length, stop, bits) for bits in (None, *experiment.evaluate.state_bits))
-            for loops in experiment.evaluate.loops:
-                if experiment.model.halting != "none" or loops != experiment.model.loops:
-                    yield Question(split, length, stop, loops=loops)
+        trained = experiment.steps(length)
+        stops = [Stop() if not own and steps == trained else Stop(steps, own) for steps in experiment.stops(length)]
+        for bits in (None, *experiment.evaluate.state_bits):
+            yield from (Question(split, length, stop, bits) for stop in stops)
+        for loops in experiment.evaluate.loops:
+            if experiment.model.halting != "none" or loops != experiment.model.loops:
+                yield from (Question(split, length, stop, loops=loops) for stop in stops)
 
 
 def _facts(experiment: Experiment, model: GPT, record: Json, question: Question) -> Json:

@@ -16,6 +16,7 @@ OLDER = {  # what runs did before they could be told to do something else
     "model": {"loops": 1, "halting": "none"},
     "train": {"ponder": 0.01, "prior_loops": 4.0, "init_noise": 0.0},
     "evaluate": {"state_bits": (), "loops": ()},
+    "": {"dtype": "float32"},
 }
 
 

@@ -15,6 +15,8 @@ from harness.seeding import rng
 from tasks.base import Instance, Task
 
 MASKS = ("causal", "prefix", "encoder")
+DEVICES = ("auto", "cpu", "cuda")
+DTYPES = ("float32", "bfloat16")
 HYBRID = "hybrid"
 
 
@@ -68,6 +70,7 @@ class Experiment:
     mask: str
     seed: int
     device: str
+    dtype: str
     threads: int
 
     def __post_init__(self):
@@ -75,7 +78,10 @@ class Experiment:
         if self.mask not in MASKS:
             raise unknown("mask=", self.mask, MASKS)
         require(0 <= self.seed < 2**63, "seed", self.seed, "0 to 2^63 - 1 are possible")
-        require(self.device in ("cpu", "cuda"), "device", self.device, "cpu and cuda exist")
+        if self.device not in DEVICES:
+            raise unknown("device=", self.device, DEVICES)
+        if self.dtype not in DTYPES:
+            raise unknown("dtype=", self.dtype, DTYPES)
         require(self.threads >= 1, "threads", self.threads, "1 or more is needed")
         self.attention.of_layers(self.model.layers)
         once = self.model.halting == "none" or self.mask != "encoder"
@@ -191,6 +197,7 @@ class Experiment:
             mask=plain["mask"],
             seed=plain["seed"],
             device=plain["device"],
+            dtype=(OLDER[""] | plain)["dtype"],
             threads=plain["threads"],
         )
 
@@ -199,7 +206,7 @@ class Experiment:
         named = {"task": {"name": self.task_name, **asdict(self.task)}, "attention": self.attention.plain()}
         named |= {"scratchpad": asdict(self.scratchpad), "position": self.position.plain()}
         sections = {name: asdict(getattr(self, name)) for name in ("model", "train", "evaluate")}
-        return named | sections | {name: getattr(self, name) for name in ("mask", "seed", "device", "threads")}
+        return named | sections | {name: getattr(self, name) for name in ("mask", "seed", "device", "dtype", "threads")}
 
 
 def ladder(task: Task) -> tuple[int, ...]:

@@ -79,7 +79,7 @@ def middle(task: Task, batch: Batch, length: int) -> int:
 
 
 @torch.no_grad()
-def carried(model: GPT, given: Tensor, cut: int, whole: int) -> list[State]:
+def carried(model: GPT, given: Tensor, cut: int, whole: int, room: int = 0) -> list[State]:
     """The states after the first ``cut`` of the tokens (B, T) that are given, in a sequence of ``whole`` tokens.
 
     Raises ValueError where a prompt is not read from left to right.
@@ -87,7 +87,7 @@ def carried(model: GPT, given: Tensor, cut: int, whole: int) -> list[State]:
     if model.mask != "causal":
         raise ValueError(f"with mask={model.mask} no state is carried over the middle of a prompt")
     places = model.position.places(whole)[:cut]
-    return model(given[:, :cut], model.empty(len(given)), at=slice(-1, None), places=places)[1]
+    return model(given[:, :cut], model.empty(len(given), room), at=slice(-1, None), places=places)[1]
 
 
 def _each(change: Callable[..., Tensor], layer: State, *more: State) -> State:

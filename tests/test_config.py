@@ -86,7 +86,13 @@ def composed(*words):
     return leaves(yaml.safe_load(config.printed(["task=pairwise", *words])))
 
 
-OTHER = {"device": "cuda", "scratchpad.trace": "extremes", "scratchpad.content": "filler", "mask": "prefix"}
+OTHER = {
+    "device": "cuda",
+    "dtype": "bfloat16",
+    "scratchpad.trace": "extremes",
+    "scratchpad.content": "filler",
+    "mask": "prefix",
+}
 OTHER |= {"train.objective": "sequence", "train.init_from": "pairwise-softmax-none-0123abcd", "evaluate.stop": "self"}
 OTHER |= {
     "position.train": False,
@@ -233,7 +239,8 @@ REFUSED = {
     "task=pairwise scratchpad=full evaluate.steps=[-1]": "0 or more are possible",
     "task=pairwise launcher=slrum": "There is: local",
     "task=pairwise launcher.jobs=two": "an integer is needed",
-    "task=pairwise device=tpu": "cpu and cuda exist",
+    "task=pairwise device=tpu": "cpu",
+    "task=pairwise dtype=float16": "bfloat16",
     "task=pairwise threads=0": "1 or more is needed",
     "task=pairwise seed=-1": "0 to 2^63 - 1 are possible",
     "task=pairwise seed=9223372036854775808": "0 to 2^63 - 1 are possible",
@@ -280,7 +287,7 @@ def test_a_launcher_is_checked_and_not_swept():
 def test_a_sentence_is_one_line_whatever_was_given():
     with pytest.raises(Refusal) as refusal:
         config.points(["task=pairwise", 'device="t\np\r\nu"'])
-    assert str(refusal.value) == "device=t p u: cpu and cuda exist"
+    assert str(refusal.value) == "device=t p u does not exist. There is: auto, cpu, cuda"
 
 
 def mutations(lines, count):

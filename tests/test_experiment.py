@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 from harness import config, cost, experiment, identity, launch, store, train, training
 from harness.draw import Source
 from harness.model import build
+from harness.report import figures
 from harness.rows import COLUMNS
 from harness.seeding import rng
 from harness.settings import Experiment
@@ -99,6 +100,7 @@ CHANGES = [  # (what else is set, the setting, another value): every one trains 
     ([], "train.dense", True),
     ([], "train.init_from", "pairwise-softmax-none-0123abcd"),
     ([], "seed", 1),
+    ([], "dtype", "bfloat16"),
     ([], "model.loops", 2),
     (["model.loops=2"], "model.halting", "ponder"),
     (["model.loops=2", "model.halting=ponder"], "train.ponder", 0.1),
@@ -168,7 +170,7 @@ def test_a_run_folder_holds_what_its_readers_rely_on(ran):
     assert record["status"] == "DONE"
     assert record["update"] == 12
     assert set(record["fingerprint"]) >= {"torch", "numpy", "python", "cpu", "device", "dtype", "threads", "commit"}
-    assert Experiment.of(store.from_yaml(folder / "config.yaml")) == small("scratchpad=full")
+    assert Experiment.of(store.from_yaml(folder / "config.yaml")) == experiment.settled(small("scratchpad=full"))
     assert folder.name == f"pairwise-softmax-full-{record['id'][:8]}"
 
 
@@ -234,7 +236,7 @@ def test_the_same_run_elsewhere_is_bit_identical(ran, tmp_path):
 
 def test_the_figure_is_drawn_of_a_finished_run(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(experiment.figures, "accuracy_against_length", lambda rows: drawn.append(rows) or Figure())
+    monkeypatch.setattr(figures, "accuracy_against_length", lambda rows: drawn.append(rows) or Figure())
     experiment.run(small(), tmp_path, quiet=True)
     assert set(drawn[0]["status"]) == {"DONE"}
 
@@ -321,7 +323,7 @@ def test_the_loop_is_golden():
     seen = [*(p.loss for p in progress), *(p.gradient_norm for p in progress)]
     with torch.no_grad():
         seen.append(sum(parameter.abs().sum().item() for parameter in model.parameters()))
-    assert train.VERSION == 1
+    assert train.VERSION == 2
     assert seen == pytest.approx(GOLDEN, abs=1e-9)
 
 

@@ -84,9 +84,7 @@ class Mixer(nn.Module, ABC):
     def forward(self, x: Tensor, state: State | None = None, prefix: int = 0) -> tuple[Tensor, State | None]:
         """(B, T, C) -> (B, T, C) and the state after it (None without a state). The fast form."""
 
-    def ending(
-        self, x: Tensor, last: int, state: State | None = None, prefix: int = 0
-    ) -> tuple[Tensor, State | None]:
+    def ending(self, x: Tensor, last: int, state: State | None = None, prefix: int = 0) -> tuple[Tensor, State | None]:
         """The ``last`` outputs of :meth:`forward`, (B, last, C), and its state; see :meth:`spared`."""
         mixed, state = self(x, state, prefix)
         return mixed[:, x.shape[1] - last :], state
@@ -197,9 +195,7 @@ class Attention(Mixer):
         mixed, state = self.mix(*self.project(x), state, prefix)
         return self._merge(mixed), state
 
-    def ending(
-        self, x: Tensor, last: int, state: State | None = None, prefix: int = 0
-    ) -> tuple[Tensor, State | None]:
+    def ending(self, x: Tensor, last: int, state: State | None = None, prefix: int = 0) -> tuple[Tensor, State | None]:
         """See :class:`Mixer`."""
         hold_prefix(prefix, x.shape[1], state, self.masks)
         mixed, state = self.mix(*self.project(x), state, prefix)

@@ -70,7 +70,9 @@ def law_what_is_spared_is_counted(variant: Variant) -> None:
             _hold_spared(less, 3, mixer, tokens, last, None, prefix)
             spared, pairs = mixer.spared(tokens, last, None, prefix), mixer.scored_pairs(tokens, None, prefix)
             good = 0 <= spared.pairs <= pairs and 2 * spared.pairs <= spared.flops
-            assert good, f"spared{tokens, last, None, prefix} is {spared} of {pairs} pairs, each a multiply-add at least"
+            assert good, (
+                f"spared{tokens, last, None, prefix} is {spared} of {pairs} pairs, each a multiply-add at least"
+            )
     for tokens, prefix in cases(mixer, 2, SHORT, LONG, state=True):
         for seen in (0,) if prefix else (0, 70):
             with torch.no_grad():

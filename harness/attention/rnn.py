@@ -62,7 +62,8 @@ class Recurrent(Mixer):
         _, *before = self.empty(len(x)) if state is None else state
         if state is None:  # the gradient of the first hidden vector is made too, for the price: backward is 2 forwards
             before[0].requires_grad_(torch.is_grad_enabled())
-        hidden, memory = self.run(x, *(tensor.transpose(0, 1) for tensor in before))
+        with torch.autocast(x.device.type, enabled=False):  # not every processor has these layers in another dtype
+            hidden, memory = self.run(x.to(before[0]), *(tensor.transpose(0, 1) for tensor in before))
         after = None
         if state is not None:
             after = self.memory(state.seen + x.shape[1], *(tensor.transpose(0, 1) for tensor in memory))

@@ -181,7 +181,7 @@ class GPT(nn.Module):
             row, column = (at == last).nonzero(as_tuple=True)
             until = last + 1
             said, _ = self(tokens[row, :until], prefix=until, at=slice(-1, None), places=places[:until])
-            logits[row, column] = said[:, 0]
+            logits[row, column] = said[:, 0].to(logits)
         return logits
 
     def empty(self, batch: int, room: int = 0) -> list[State]:

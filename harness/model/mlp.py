@@ -1,6 +1,6 @@
 """The MLP of a block, a slice of rows at a time: what stands between its two products stays in the cache.
 
-GPT-2's GELU is x (1 + tanh(u)) / 2 with u = sqrt(2/π) (x + 0.044715 x³), which is x σ(2u): torch has a vectorised kernel
+GPT-2's GELU is x (1 + tanh(u)) / 2, u = sqrt(2/π) (x + 0.044715 x³), which is x σ(2u): torch has a vectorised kernel
 of the sigmoid and none of the tanh. Its slope, σ(2u) + x σ(2u) (1 - σ(2u)) 2u', is made with it, while it is at hand.
 """
 
