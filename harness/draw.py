@@ -41,7 +41,7 @@ class Source:
 
     def trained_length(self, update: int, lengths: tuple[int, ...]) -> int:
         """The length of one update."""
-        return int(rng(self.seed, "train/length", update).choice(lengths))
+        return lengths[int(rng(self.seed, "train/length", update).integers(len(lengths)))]
 
     def batch(self, length: int, size: int, mix: float = 0.5, update: int = 0) -> Batch:
         """A training batch of this length: a share ``mix`` of boundary twins, the rest broad."""
