@@ -66,4 +66,10 @@ examples:
   python -m harness theory task=late_rule task.values=5 length=4,6  classes at every cut of both lengths
   python -m harness theory task=pairwise task.norm=hamming task.values=2 task.alpha=2 --curve task.dim=2,3,4,5,6
 """,
+    "bench": """\
+examples:
+  python -m harness bench                                           a quarter of an hour; results/bench/bench.csv
+  python -m harness bench --only training decoding --out results/bench
+  python -m harness bench --page results/bench/bench.csv            docs/performance.md
+""",
 }

@@ -16,7 +16,7 @@ FLOORS = [  # a room uses rooms on the floors below it
     "__main__",
     "verbs",
     "conduct judge",
-    "launch show inside check",
+    "launch show inside check bench",
     "experiment validity",
     "constructed",
     "training rows identity pages theory",

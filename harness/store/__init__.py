@@ -5,7 +5,7 @@ Nothing is pickled; everything that is read back is checked.
 
 from harness.store.checkpoints import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
 from harness.store.claims import Claimed, claim
-from harness.store.disk import Corrupt, write
+from harness.store.disk import Corrupt, scratch, write
 from harness.store.frames import folders, read, read_curves, read_folders, read_run, run_folder, runs
 from harness.store.scores import item_key, load_scores, save_scores
 from harness.store.studies import load_studies, load_table, save_study, save_table
@@ -39,6 +39,7 @@ __all__ = [
     "save_scores",
     "save_study",
     "save_table",
+    "scratch",
     "to_csv",
     "to_json",
     "to_yaml",

@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 
@@ -32,6 +33,11 @@ def write(path: Path, data: bytes | str) -> None:
         temporary.unlink(missing_ok=True)
         free = shutil.disk_usage(path.parent).free
         raise OSError(f"{path} cannot be written ({error}): {len(data)} bytes needed, {free} free") from error
+
+
+def scratch() -> tempfile.TemporaryDirectory:
+    """A folder that is gone once its context is left."""
+    return tempfile.TemporaryDirectory(prefix="harness-")
 
 
 def _sync(folder: Path) -> None:
