@@ -21,10 +21,10 @@ else is said.
 ```bash
 pip install -e ".[bench]"
 python -m harness bench
-python -m harness bench --page results/bench/bench.csv > docs/performance.md
 ```
 
-The page cannot hold on another machine; the guards in `tests/test_work.py` (operators, FLOPs and bytes of an update,
+`python -m harness bench --page results/bench/bench.csv` prints this page of your own rows. The numbers hold on no other
+machine; the guards in `tests/test_work.py` (operators, FLOPs and bytes of an update,
 of a decoded token, of twice the length) do, and they run with the tests.
 """
 WHY = """
