@@ -286,3 +286,64 @@ def test_a_scratchpad_that_was_ended_at_the_limit_costs_what_a_forced_one_does()
         assert rows.mean_cost(model, batch, np.array(scratch), stop, once) == asdict(expected)
     half = rows.mean_cost(model, batch, np.array([4] * 5 + [limit] * 5), stop, once)["serial_steps"]
     assert half == (forced.serial_steps + cost.answering(model, batch, 4, own=True).serial_steps) / 2
+
+
+BUDGETS = [Question("broad", 5, stop) for stop in (AS_TRAINED, Stop(0), Stop(2), Stop(30, own=True))]
+
+
+def budgets(*words):
+    """Scores of a model at several budgets together and one by one, and the tokens that it read, call by call."""
+    (point,) = config.points(["task=pairwise", "task.values=8", "task.alpha=3", "scratchpad=full", *words])
+    model, source, read = build(point).double(), Source.of(point), []
+    model.register_forward_hook(lambda _, given, named, said: read.append(given[0].shape[1]), with_kwargs=True)
+    together = list(evaluate(model, source, BUDGETS, 40))
+    shared, alone = read[:], [score for one in BUDGETS for score in evaluate(model, source, [one], 40)]
+    return together, alone, shared, read[len(shared) :]
+
+
+@pytest.mark.parametrize(
+    ("words", "shares"),
+    [
+        (["attention=softmax"], True),
+        (["attention=linear"], True),
+        (["attention=gru", "position=none"], True),
+        (["attention=hybrid", "attention.layers=[window,delta]"], True),
+        (["mask=prefix"], False),
+        (["mask=encoder"], False),
+        (["position=randomized"], False),
+    ],
+)
+def test_a_prompt_is_read_once_for_all_its_budgets(words, shares, monkeypatch):
+    """The same answers as one by one, from fewer tokens: all but the last of a prompt is read once for each block."""
+    monkeypatch.setattr("harness.evaluate.BLOCK", 20)
+    together, alone, shared, apart = budgets(*words)
+    for one, other in zip(together, alone, strict=True):
+        assert np.array_equal(one.right, other.right)
+        assert {k: v for k, v in asdict(one).items() if not isinstance(v, np.ndarray)} == pytest.approx(
+            {k: v for k, v in asdict(other).items() if not isinstance(v, np.ndarray)}, nan_ok=True
+        )
+    prompt = 2 + 5  # START, the items, THINK
+    assert sum(apart) - sum(shared) == shares * 2 * (len(BUDGETS) - 1) * (prompt - 1)
+
+
+def test_a_state_that_is_shared_is_not_spent():
+    """The longest answer first: what it wrote is not there for the next."""
+    questions = [Question("broad", 5, Stop(steps)) for steps in (9, 0, 9)]
+    (point,) = config.points(["task=pairwise", "task.values=8", "task.alpha=3", "scratchpad=full"])
+    first, _, again = evaluate(build(point), Source.of(point), questions, 40)
+    assert np.array_equal(first.right, again.right)
+    assert first.token_accuracy == again.token_accuracy
+
+
+@pytest.mark.parametrize(("pads", "reads"), [(NONE, 1), (ONE, 3)])
+def test_what_was_read_is_not_read_again(pads, reads):
+    """Where nothing that a model wrote stands before its answer, reading the truth would be reading the same."""
+    task = tasks.load("pairwise")(values=8, alpha=3)
+    (point,) = config.points(["task=pairwise", "task.values=8", "task.alpha=3"])
+    source, calls = Source(task, pads.canonical(task), 3), []
+    model = build(point)
+    model.register_forward_hook(lambda *_: calls.append(1))
+    (score,) = evaluate(model, source, [Question("broad", 5)], 200)
+    assert len(calls) >= reads
+    assert (len(calls) == 1) == (pads is NONE)
+    assert pads is not NONE or score.teacher_forced == score.accuracy
