@@ -13,7 +13,7 @@ __all__ = ["Bound", "Instance", "Task", "Theory", "Trace", "load", "names"]
 # files that are not problems
 ROOMS = set(
     "alignment base check decision draws folder groups numbers pairs pointers"
-    " sampling shortcuts sorting sums vectors verdict".split()
+    " sampling shortcuts sorting sums triples vectors verdict".split()
 )
 
 

@@ -54,11 +54,13 @@ class Alignment:
         to each cell, another those from each cell, and all answers lie where they meet.
         """
         kept, spared = np.int16(2 * self.insert), np.int16(self.spared)
-        before, behind = self._saved(strings), self._saved(strings[:, ::-1])[::-1, ::-1]
+        before, behind = np.split(self._saved(np.concatenate([strings, strings[:, ::-1]], axis=2)), 2, axis=2)
+        behind = behind[::-1, ::-1]
         deleted = (before[:-1] + behind[1:]).max(axis=1)
         aligned = before[:-1, :-1] + behind[1:, 1:]  # (n, n, B)
         replaced = np.maximum(deleted, aligned.max(axis=1) + spared)
-        same = [np.where(strings[1] == one, aligned, -kept).max(axis=1) + kept for one in range(kinds)]
+        never = -kept * np.int16(strings.shape[1])  # so little that to delete the character saves more
+        same = [(aligned + np.where(strings[1] == one, kept, never)).max(axis=1) for one in range(kinds)]
         return kept * strings.shape[1] - np.maximum(replaced, same)
 
     def _saved(self, strings) -> Ints:
@@ -69,19 +71,18 @@ class Alignment:
     def _diagonals(self, strings) -> Iterator[Ints]:
         """The table anti-diagonal after anti-diagonal, (n + 1, B) each: cell (i, j) is in place i of number i + j."""
         (x, y), length = strings, strings.shape[1]
-        y, kept, spared = y[::-1], np.int16(2 * self.insert), np.int16(self.spared)
+        y, spared, more = y[::-1].copy(), np.int16(self.spared), np.int16(2 * self.insert - self.spared)
         before = last = np.zeros((length + 1, strings.shape[2]), dtype=np.int16)
         yield before
         for number in range(1, 2 * length + 1):
-            start, end = (
-                max(1, number - length),
-                min(number - 1, length) + 1,
-            )  # but for the edges: nothing is saved there
+            start, end = max(1, number - length), min(number - 1, length) + 1  # at the edges nothing is saved
             same = x[start - 1 : end - 1] == y[length - number + start : length - number + end]
-            here = np.zeros_like(last)
-            inner = here[start:end]
-            inner[:] = before[start - 1 : end - 1] + np.where(same, kept, spared)
-            np.maximum(inner, last[start:end], out=inner)
-            np.maximum(inner, last[start - 1 : end - 1], out=inner)
+            aligned = same.astype(np.int16)
+            aligned *= more
+            aligned += before[start - 1 : end - 1]
+            aligned += spared
+            here = np.zeros(last.shape, dtype=np.int16)
+            inner = np.maximum(last[start:end], last[start - 1 : end - 1], out=here[start:end])
+            np.maximum(inner, aligned, out=inner)
             before, last = last, here
             yield here

@@ -170,9 +170,10 @@ class Arithmetic(Task):
         """Expressions with these values (R, B), which differ in one number at most, (R, B, P)."""
         (same, size), length, rows = value.shape, len(grown), np.arange(value.shape[1])
         # Of each number: its R values, the operator after it, and how many brackets open before it and close after it.
-        parts = np.concatenate([value, np.zeros((3, size), dtype=np.int64)])[..., None]
-        for at, inside in zip(grown, side, strict=True):
-            parts = _doubled(parts, at)
+        parts = np.zeros((same + 3, size, length + 1), dtype=np.int64)
+        parts[:same, :, 0] = value
+        for step, (at, inside) in enumerate(zip(grown, side, strict=True)):
+            _double(parts[..., : step + 2], at)
             first, second = parts[:, rows, at], parts[:, rows, at + 1]
             first[:same], first[same], second[:same] = self._split(rng, first[:same], inside)
             first[same + 1 :] += [[1], [0]]
@@ -196,18 +197,16 @@ class Arithmetic(Task):
 
         One of a and b is drawn and has one value in all R, the other follows: a, and b where ``side`` is 2.
         """
-        p, inverses, second = self.modulus, _inverses(self.modulus), side == 2
-        never = second & (value == 0).any(axis=0)  # no b makes a / b zero, unless a is
+        p, second, zero = self.modulus, side == 2, value == 0
+        never = second & zero.any(axis=0)  # no b makes a / b zero, unless a is
         operator = rng.integers(0, np.where(never, OVER, OVER + 1))
         drawn = rng.integers((operator >= TIMES).astype(np.int64), p)  # from 1: a factor 0 leaves nothing to follow
-        a = np.choose(operator, [value - drawn, value + drawn, value * inverses[drawn], value * drawn])
-        b = np.choose(operator, [value - drawn, drawn - value, value * inverses[drawn], drawn * inverses[value]])
-        a, b = np.where(second, drawn, a % p), np.where(second, b % p, drawn)
+        other = _others(p)[second.view(np.int8), operator, drawn, value]
         # That leaves out a · 0 = 0. Of the 2p - 1 products that are zero in all R, any is as likely.
-        product_is_zero = (operator == TIMES) & (value == 0).all(axis=0)
+        product_is_zero = (operator == TIMES) & zero.all(axis=0)
         one = rng.integers(0, 2 * p - 1, len(side))
-        a = np.where(product_is_zero, np.maximum(one - p + 1, 0), a)
-        b = np.where(product_is_zero, np.where(one < p, one, 0), b)
+        a = np.where(product_is_zero, np.maximum(one - p + 1, 0), np.where(second, drawn, other))
+        b = np.where(product_is_zero, np.where(one < p, one, 0), np.where(second, other, drawn))
         return a, operator, b
 
     def _reduced(self, expression) -> tuple[Ints, Ints]:
@@ -263,6 +262,20 @@ def _inverses(modulus) -> Ints:
     return np.array([0, *(pow(a, -1, modulus) for a in range(1, modulus))])
 
 
+@cache
+def _others(p) -> Ints:
+    """The other number of an operation, at [which, operator, one number, result]: a if that one is b, b if it is a."""
+    one, result = np.indices((p, p), dtype=np.int32)
+    inverses = _inverses(p).astype(np.int32)
+    follows = [
+        [result - one, result + one, result * inverses[one], result * one],
+        [result - one, one - result, result * inverses[one], one * inverses[result]],
+    ]
+    others = np.array([[numbers % p for numbers in which] for which in follows], dtype=np.int16)
+    others.setflags(write=False)
+    return others
+
+
 def _grown(rng, depth, size, length) -> Ints:
     """Which number becomes a bracket, at each of the n steps, (n, B); where ``depth`` (B,) is given, to that depth.
 
@@ -270,13 +283,13 @@ def _grown(rng, depth, size, length) -> Ints:
     """
     if depth is None:
         return np.array([rng.integers(0, step + 1, size) for step in range(length)])
-    grown, level, rows = [], np.zeros((size, 1), dtype=np.int64), np.arange(size)
+    grown, level, rows = [], np.zeros((size, length + 1), dtype=np.int64), np.arange(size)
     for step in range(length):
-        deepest, shallow = level == step, level < depth[:, None]
-        good = np.where((step < depth)[:, None], deepest, shallow)
-        grown.append(np.where(good, rng.random(level.shape), -1).argmax(axis=1))
+        here = level[:, : step + 1]
+        good = np.where((step < depth)[:, None], here == step, here < depth[:, None])  # the deepest, the shallow ones
+        grown.append(np.where(good, rng.random(here.shape), -1).argmax(axis=1))
         level[rows, grown[-1]] += 1
-        level = _doubled(level, grown[-1])
+        _double(level[:, : step + 2], grown[-1])
     return np.array(grown)
 
 
@@ -289,8 +302,6 @@ def _sides(rng, grown) -> Ints:
     return side
 
 
-def _doubled(rows, at) -> Ints:
-    """(..., B, k) -> (..., B, k + 1): the entry at ``at`` (B,) twice."""
-    place = np.arange(rows.shape[-1] + 1)
-    source = place - (place > at[:, None])
-    return np.take_along_axis(rows, np.broadcast_to(source, (*rows.shape[:-1], rows.shape[-1] + 1)), axis=-1)
+def _double(rows, at) -> None:
+    """The entry at ``at`` (B,) takes the next place too, those behind it move on and the last is lost: (..., B, k)."""
+    np.copyto(rows[..., 1:], rows[..., :-1], where=np.arange(1, rows.shape[-1]) > at[:, None])

@@ -23,14 +23,16 @@ the answer to those before it. There a seed comes first and an item is not alway
 and less than n, and one answer is asked. Written from memory of the definition, which could not be looked up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
 
 from tasks.base import Bound, Instance, Ints, Task, Theory, Trace, require
 
+Made = Callable[[Ints], Ints]  # numbers of prompts that were drawn (B,) -> these, with twins if they are to have one
 POOL, ROUNDS = 2048, 128  # of prompts drawn at once, and how often, to find those with the wanted answers
 
 
@@ -208,10 +210,27 @@ def _histogram(prompt, m) -> Ints:
     return np.bincount((rows + prompt).ravel(), minlength=len(prompt) * m).reshape(-1, m)
 
 
+@cache
+def _thirds(m) -> Ints:
+    """(m, m): the residue that completes two."""
+    thirds = -np.add.outer(np.arange(m), np.arange(m)) % m
+    thirds.setflags(write=False)
+    return thirds
+
+
+def _completed(prompt, m) -> tuple[Ints, Ints]:
+    """(B, m) twice: how often each residue is there, and how often the one that completes it with the last item."""
+    times = _histogram(prompt, m)
+    return times, times.take(_thirds(m)[prompt[:, -1]] + np.arange(len(prompt))[:, None] * m)
+
+
 def _count(prompt, m) -> Ints:
     """(B,): for each item, how many complete it; their sum modulo m."""
-    target = (-prompt - prompt[:, -1:]) % m
-    return np.take_along_axis(_histogram(prompt, m), target, axis=1).sum(axis=1) % m
+    return _total(*_completed(prompt, m))
+
+
+def _total(times, completing) -> Ints:
+    return np.einsum("bm,bm->b", times, completing) % times.shape[1]
 
 
 def _balanced(rng, size, length, m, draw) -> Ints:
@@ -221,39 +240,49 @@ def _balanced(rng, size, length, m, draw) -> Ints:
     drawn that one is found too seldom less than once in 10^10 calls. Then some are as they come.
     """
     wanted, left = (rng.permutation(size) + rng.integers(m)) % m, np.arange(size)
-    drawn = draw(rng, max(POOL, 2 * size), length, m)
-    found = drawn[np.arange(size) % len(drawn)]
+    offered, made = draw(rng, max(POOL, 2 * size), length, m)
+    found = made(np.arange(size) % len(offered))
     for _ in range(ROUNDS):
-        met, by = _matched(wanted[left], _count(drawn[:, 0], m))
-        found[left[met]] = drawn[by]
+        met, by = _matched(wanted[left], offered)
+        found[left[met]] = made(by)
         left = np.delete(left, met)
         if not len(left):
             break
-        drawn = draw(rng, max(POOL, 2 * size), length, m)
+        offered, made = draw(rng, max(POOL, 2 * size), length, m)
     return found
 
 
-def _singles(rng, size, length, m) -> Ints:
-    """(size, 1, n): any prompts."""
-    return rng.integers(0, m, (size, 1, length))
+def _singles(rng, size, length, m) -> tuple[Ints, Made]:
+    """The answers to any prompts, (size,), and what gives some of these, (B, 1, n)."""
+    prompt = rng.integers(0, m, (size, length))
+    return _count(prompt, m), lambda rows: prompt[rows, None]
 
 
-def _twins(rng, size, length, m) -> Ints:
-    """(at most size, 2, n): any prompts in which one item before the last can be replaced such that 2 more pairs count.
+def _twins(rng, size, length, m) -> tuple[Ints, Made]:
+    """The answers to any prompts in which an item can be another one such that 2 more pairs count, (at most size,).
 
-    The place and, of the items that do, the item are random. An item is in 2 c pairs with c that complete it at other
-    places, and in one more if it completes itself.
+    And what gives some of these with such twins, (B, 2, n). The place, which is not the last, and the item are random.
+    An item is in 2 c pairs with c that complete it at other places, and in one more if it completes itself.
     """
     prompt, row = rng.integers(0, m, (size, length)), np.arange(size)
     place, item = rng.integers(0, length - 1, size), np.arange(m)
-    others = _histogram(prompt, m)
-    others[row, prompt[row, place]] -= 1
-    target = (-item - prompt[:, -1:]) % m
-    pairs = 2 * np.take_along_axis(others, target, axis=1) + (target == item)
-    more = (pairs - pairs[row, prompt[row, place]][:, None]) % m == 2
-    edited = prompt.copy()
-    edited[row, place] = np.where(more, rng.random((size, m)), -1).argmax(axis=1)
-    return np.stack([prompt, edited], axis=1)[more.any(axis=1)]
+    own, thirds = prompt[row, place], _thirds(m)[prompt[:, -1]]
+    times, pairs = _completed(prompt, m)
+    total = _total(times, pairs)
+    pairs[row, thirds[row, own]] -= 1
+    pairs *= 2
+    pairs += thirds == item
+    residue = np.arange(2 * length + 4) % m
+    more = residue[pairs] == residue[pairs[row, own] + 2][:, None]
+    some, lot = np.flatnonzero(more.any(axis=1)), rng.random((size, m))
+
+    def made(rows):
+        rows = some[rows]
+        twins = np.repeat(prompt[rows, None], 2, axis=1)
+        twins[np.arange(len(rows)), 1, place[rows]] = np.where(more[rows], lot[rows], -1).argmax(axis=1)
+        return twins
+
+    return total[some], made
 
 
 def _matched(wanted, offered) -> tuple[Ints, Ints]:

@@ -181,7 +181,8 @@ class Disjointness(Decision):
 
     def _write(self, items) -> Ints:
         """(..., n) -> (..., P): the separator goes between the sets."""
-        return np.insert(items, self._sizes(items.shape[-1])[0], self.values, axis=-1)
+        one, two = np.split(items, [self._sizes(items.shape[-1])[0]], axis=-1)
+        return np.concatenate([one, np.full((*items.shape[:-1], 1), self.values), two], axis=-1)
 
     def _sets(self, prompt) -> tuple[Ints, Ints]:
         """A (B, |A|) and B (B, |B|)."""

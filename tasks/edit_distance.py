@@ -201,7 +201,7 @@ class EditDistance(Task):
         kept = np.arange(length)[:, None] < length - moved
         copied = np.where(kept, np.take_along_axis(x, source, axis=0), np.take_along_axis(y, target, axis=0))
         np.put_along_axis(y, target, copied, axis=0)
-        letters = distinct(rng, size, kinds, kinds).T
+        letters = distinct(rng, size, kinds, kinds).T.astype(np.int8)
         cut = rng.integers(1, kinds, size)
         ours, theirs = rng.integers(0, cut, shape), rng.integers(cut, kinds, shape)
         end = np.take_along_axis(letters, np.concatenate([ours, theirs]), axis=0).reshape(2, *shape)

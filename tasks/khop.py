@@ -21,6 +21,7 @@ n = 98, k is uniform from 0 to 16, and so are texts of 4 characters: our broad a
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise, product
 from string import ascii_lowercase
 
@@ -109,10 +110,9 @@ class Khop(Task):
             steps = rng.integers(1, self.characters, (size, length))  # to another character than that before
             steps[:, 0] = rng.integers(0, self.characters, size)
             prompt = self._write(rng.integers(self.least, self.hops + 1, size), steps.cumsum(axis=1) % self.characters)
-        answer = self._answers(prompt)
         if self.asked == "last":
-            return Instance(prompt, answer[:, -1:])
-        return Instance(prompt, answer[:, 1:], np.tile(np.arange(1, length + 1), (size, 1)))
+            return Instance(prompt, self._answer(prompt))
+        return Instance(prompt, self._answers(prompt)[:, 1:], np.tile(np.arange(1, length + 1), (size, 1)))
 
     def solve(self, prompt: Ints) -> Ints:
         """Search what is before for the same character, k times, (B, P) -> (B, n) or (B, 1)."""
@@ -186,11 +186,12 @@ class Khop(Task):
         text = np.zeros((size, free + 2), dtype=np.int64)
         waited = text[:, -1] = rng.integers(0, self.characters, size)  # the character whose return is a hop
         text[:, -2] = (waited + rng.integers(1, self.characters, size)) % self.characters
-        for hop, place in zip(hops.T, reversed(range(free)), strict=True):
-            right = text[:, place + 1]
-            others = spare(rng.integers(0, self.characters - 2, (size, 1)), np.stack([right, waited], axis=1))[:, 0]
-            text[:, place] = np.where(hop, waited, others)
+        right, others = text[:, -2], _others(self.characters)
+        drawn = rng.integers(0, self.characters - 2, (free, size))
+        for hop, one, place in zip(hops.T, drawn, reversed(range(free)), strict=True):
+            here = np.where(hop, waited, others[right, waited, one])
             waited = np.where(hop, right, waited)
+            text[:, place] = right = here
         return text
 
     def _most(self, length) -> int:
@@ -209,8 +210,8 @@ class Khop(Task):
         possible = rng.integers(np.where(none, 0, k), np.where(none, k, plenty + 1))
         hops = rng.random((size, length - 2)).argsort(axis=1).argsort(axis=1) < possible[:, None]
         text = self._text(rng, hops)
-        found = self._answers(self._write(k, text))[:, -1] - self._numbers
-        text = (text + np.where(none, 0, wanted - found)[:, None]) % self.characters
+        found = self._answer(self._write(k, text)) - self._numbers
+        text = (text + np.where(none[:, None], 0, wanted[:, None] - found)) % self.characters
         return self._write(k, text)
 
     def _twins(self, rng, pairs, length):
@@ -234,7 +235,7 @@ class Khop(Task):
         np.put_along_axis(hops, kth, False, axis=1)
         edited = free - kth  # in the prompt
         prompt = self._write(k, self._text(rng, hops))
-        waited = self._answers(np.concatenate([k[:, None] - 1, prompt[:, 1:]], axis=1))[:, -1:]
+        waited = self._answer(np.concatenate([k[:, None] - 1, prompt[:, 1:]], axis=1))
         here, right = np.take_along_axis(prompt, edited, axis=1), np.take_along_axis(prompt, edited + 1, axis=1)
         taken = np.concatenate([here, right, waited], axis=1) - self._numbers
         other = self._numbers + spare(rng.integers(0, self.characters - 3, (pairs, 1)), taken)
@@ -244,13 +245,11 @@ class Khop(Task):
 
     def _find(self, prompt) -> Ints:
         """(B, P): where a hop from each place goes, 0 where it goes nowhere."""
-        size, tokens = prompt.shape
-        rows, find = np.arange(size), np.zeros((size, tokens), dtype=np.int64)
-        after = np.zeros((size, self.characters), dtype=np.int64)  # the place after that where each character came last
-        for place in range(1, tokens):
-            character = prompt[:, place] - self._numbers
-            find[:, place] = after[rows, character]
-            after[rows, character] = place + 1
+        characters, rows = prompt[:, 1:], np.arange(len(prompt))[:, None]
+        order = characters.argsort(axis=1, kind="stable")  # equal ones side by side, as they follow one another
+        ranked = characters[rows, order]
+        find = np.zeros_like(prompt)
+        find[rows, 1 + order[:, 1:]] = np.where(ranked[:, 1:] == ranked[:, :-1], 2 + order[:, :-1], 0)
         return find
 
     @property
@@ -277,7 +276,11 @@ class Khop(Task):
 
     def _answers(self, prompt) -> Ints:
         """(B, P): the character k hops from each place, or none."""
-        return self._at(prompt, self._pointers.ends(prompt))
+        return self._at(prompt, self._pointers.ends(prompt, np.tile(np.arange(prompt.shape[1]), (len(prompt), 1))))
+
+    def _answer(self, prompt) -> Ints:
+        """(B, 1): that of the last place."""
+        return self._at(prompt, self._pointers.ends(prompt, self._pointers.begin(prompt)[0]))
 
     def _at(self, prompt, places) -> Ints:
         """The characters at these places (B, m), none at place 0."""
@@ -286,3 +289,13 @@ class Khop(Task):
     def _step(self, prompt, places) -> Ints:
         """Places (B, m) as they are written, with the characters there, (B, m, 3)."""
         return np.concatenate([digits(places, self._numbers, 2), self._at(prompt, places)[..., None]], axis=-1)
+
+
+@cache
+def _others(characters: int) -> Ints:
+    """At [x, y, i] the i-th character that is neither x nor y, which differ, (C, C, C - 2)."""
+    one, other = np.indices((characters, characters)).reshape(2, -1, 1)
+    index = np.tile(np.arange(characters - 2), (characters**2, 1))
+    others = spare(index, np.concatenate([one, other], axis=1)).reshape(characters, characters, -1)
+    others.setflags(write=False)
+    return others

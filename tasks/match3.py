@@ -29,7 +29,7 @@ import numpy as np
 from tasks.base import Bound, Ints, Theory, Trace, require
 from tasks.decision import Decision
 from tasks.numbers import number
-from tasks.sums import Triples
+from tasks.triples import Triples
 from tasks.vectors import Tokens
 
 MOST = 65_536  # tuples: they index tables

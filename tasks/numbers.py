@@ -6,6 +6,8 @@
 [103]
 """
 
+from functools import cache
+
 import numpy as np
 
 from tasks.base import Ints
@@ -19,4 +21,12 @@ def digits(numbers: Ints, base: int | Ints, count: int) -> Ints:
 
 def number(written: Ints, base: int) -> Ints:
     """The inverse: (..., count) -> (...)."""
-    return written @ base ** np.arange(written.shape[-1])[::-1]
+    return written @ _weights(base, written.shape[-1])
+
+
+@cache
+def _weights(base: int, count: int) -> Ints:
+    """What each digit counts for, (count,)."""
+    weights = base ** np.arange(count)[::-1]
+    weights.setflags(write=False)  # all callers share it
+    return weights

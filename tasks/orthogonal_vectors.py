@@ -242,7 +242,8 @@ def _meet(rng, items, least) -> None:
     for rows in np.array_split(np.arange(len(items)), _parts(items)):
         for turn in count():
             short = (_products(items[rows]) < least[rows, None, None]) & before  # (B, i, j)
-            row, place = np.nonzero(short.any(axis=1))
+            few = short.any(axis=1)
+            row, place = np.nonzero(few)
             if not len(row):
                 break
             other = _any(rng, short[row, :, place])
@@ -253,7 +254,7 @@ def _meet(rng, items, least) -> None:
                 own[np.arange(len(own)), lost] = 0
             own[np.arange(len(own)), gained] = 1
             items[rows[row], place] = own
-            rows = rows[np.unique(row)]
+            rows = rows[few.any(axis=1)]
 
 
 def _products(items) -> np.ndarray:

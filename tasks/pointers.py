@@ -68,23 +68,22 @@ class Pointers:
             read=self.answer,
         )
 
-    def ends(self, prompt: Ints) -> Ints:
-        """Where the walk ends, if it begins at each place, (B, P) -> (B, n + 1)."""
-        *_, (_, ends) = self._rounds(prompt)
+    def ends(self, prompt: Ints, places: Ints) -> Ints:
+        """Where the walk ends, if it begins at these places, (B, P), (B, m) -> (B, m)."""
+        *_, (_, ends) = self._rounds(prompt, places)
         return ends
 
-    def _rounds(self, prompt):
-        """For r = 0, 1, ..: where 2^r hops from each place end, and t mod 2^(r+1) hops; (B, n + 1) each."""
-        jumps, (_, hops) = self.follow(prompt), self.begin(prompt)
-        ends = np.tile(np.arange(jumps.shape[1]), (len(prompt), 1))
+    def _rounds(self, prompt, places):
+        """For r = 0, 1, ..: where 2^r hops from any place end, (B, n + 1), and t mod 2^(r+1) hops from these."""
+        jumps, (_, hops), rows = self.follow(prompt), self.begin(prompt), np.arange(len(prompt))[:, None]
         for bit in range(self.most.bit_length()):
-            ends = np.where(hops >> bit & 1, np.take_along_axis(jumps, ends, axis=1), ends)
-            yield jumps, ends
-            jumps = np.take_along_axis(jumps, jumps, axis=1)
+            jumps = jumps[rows, jumps] if bit else jumps
+            places = np.where(hops >> bit & 1, jumps[rows, places], places)
+            yield jumps, places
 
     def _double(self, prompt):
         start, _ = self.begin(prompt)
-        rounds = [(jumps[:, 1:], np.take_along_axis(ends, start, axis=1)) for jumps, ends in self._rounds(prompt)]
+        rounds = [(jumps[:, 1:], ends) for jumps, ends in self._rounds(prompt, start)]
         return self.write(prompt, np.concatenate([places for both in rounds for places in both], axis=1))
 
     def _next_doubled(self, prompt, done):

@@ -24,10 +24,10 @@ def distinct(rng: np.random.Generator, size: int, count: int, kinds: int) -> Int
         return rng.permuted(np.tile(np.arange(kinds), (size, 1)), axis=1)[:, :count]
     # What repeats an earlier number is drawn again until nothing does. No number is preferred to another on the way,
     # so all outcomes are equally likely.
-    drawn = rng.integers(0, kinds, (size, count))
+    drawn, rows = rng.integers(0, kinds, (size, count)), np.arange(size)[:, None]
     while True:
         order = drawn.argsort(axis=1, kind="stable")
-        ranked = np.take_along_axis(drawn, order, axis=1)
+        ranked = drawn[rows, order]
         row, place = np.nonzero(ranked[:, 1:] == ranked[:, :-1])
         if not len(row):
             return drawn
@@ -42,5 +42,5 @@ def spare(index: Ints, taken: Ints) -> Ints:
 
 def shuffled(rng: np.random.Generator, items: Ints) -> Ints:
     """(B, k, n, d): the n vectors in random order, one order for all k."""
-    order = rng.random((len(items), 1, items.shape[2], 1)).argsort(axis=2)
-    return np.take_along_axis(items, order, axis=2)
+    order = rng.random((len(items), items.shape[2])).argsort(axis=1)
+    return items.swapaxes(1, 2)[np.arange(len(items))[:, None], order].swapaxes(1, 2)

@@ -1,4 +1,4 @@
-"""Tuples of residues: the pairs that add up to a target, the triples that add up to zero; how to draw with and without.
+"""Tuples of residues: the pairs that add up to a target; how to draw items with such pairs and without.
 
 For a target c each x has one *partner*, c - x. The two are a class; an x that is its own partner is *single*, and is
 one of a pair only where it occurs twice.
@@ -13,22 +13,19 @@ one of a pair only where it occurs twice.
 Shape letters: ``B`` prompts · ``n`` items · ``d`` coordinates. A target is an integer, or one for each row, (B, 1, d).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from math import gcd
 
 import numpy as np
 
 from tasks.base import Ints, Trace
-from tasks.numbers import digits, number
+from tasks.numbers import number
 from tasks.pairs import PairSearch
 from tasks.sampling import shuffled
 
 Target = int | Ints
 KINDS = range(4, 65)  # of items in a pool; up to as many as it is drawn for, if that is more
-GUESSES = 4  # at a tuple that may be added, before all that may be are listed
 DOUBLED = 1 / 8  # of the rows of broad, in which an item occurs twice at least: its own partner in a yes
-AT_ONCE = 2**24  # entries of a table held in memory together
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Sums:
     def found(self, items: Ints, target: Target) -> np.ndarray:
         """Do two of the first i + 1 items add up to the target? (B, n, d) -> (B, n) bool."""
         first = firsts(self.classes(items, target))
-        other = (items != _taken(items, first)).any(axis=-1)
+        other = (items != taken(items, first)).any(axis=-1)
         hit = other | (self.single(items, target) & (first < np.arange(items.shape[1])))
         return np.logical_or.accumulate(hit, axis=1)
 
@@ -86,13 +83,13 @@ class Sums:
         items = self._free(items, target, twice=yes)
         first, single = firsts(self.classes(items, target)), self.single(items, target)
         leads = (first == np.arange(length)) & ~single  # one item of each class
-        rank = np.take_along_axis(leads.cumsum(axis=1) - 1, first, axis=1)  # of an item's class among the others
+        rank = (leads.cumsum(axis=1) - 1)[np.arange(len(yes))[:, None], first]  # of an item's class among the others
         doubled = (single & (first < np.arange(length))).any(axis=1)
         matched = rng.integers(1, np.maximum(leads.sum(axis=1) // 2, 1) + 1)
         matched = np.where(yes, matched - doubled, 0)[:, None]
         turned = (rank % 2 == 1) & (rank < 2 * matched) & ~single
         lead = np.argsort(~leads, axis=1, kind="stable")
-        before = _taken(items, np.take_along_axis(lead, np.maximum(rank - 1, 0), axis=1))
+        before = taken(items, lead[np.arange(len(yes))[:, None], np.maximum(rank - 1, 0)])
         items = np.where(turned[..., None], self.partner(before, target), items)
         return shuffled(rng, items[:, None])[:, 0]
 
@@ -130,7 +127,7 @@ class Sums:
         """(size, count, d): items from a uniform pool of random size; of a few items, most are different."""
         most = max(count, KINDS.stop - 1)
         kinds = rng.integers(KINDS.start, most + 1, (size, 1))
-        return _taken(self.natural(rng, size, most), rng.integers(0, kinds, (size, count)))
+        return taken(self.natural(rng, size, most), rng.integers(0, kinds, (size, count)))
 
     def _free(self, items, target, twice: np.ndarray | bool = False) -> Ints:
         """Each item takes the side of the first of its class; a single one occurs once, unless ``twice`` (B,).
@@ -139,138 +136,12 @@ class Sums:
         """
         first = firsts(self.classes(items, target))
         again = self.single(items, target) & (first < np.arange(items.shape[1])) & ~np.reshape(twice, (-1, 1))
-        return _taken(items, np.where(again, 0, first))
-
-
-@dataclass(frozen=True)
-class Triples:
-    """Tuples of ``dim`` residues modulo ``modulus``, few enough that each has its place in a table.
-
-    A *free* set has no x, y, z that add up to zero, not even if two or all of them are the same: so its members may
-    occur as often as they like.
-    """
-
-    modulus: int
-    dim: int = 1
-
-    @property
-    def most(self) -> int:
-        """How many members any free set can be grown to, and one more item still be added that makes no triple."""
-        kinds, every = 0, self.modulus**self.dim
-        halves, thirds = (gcd(part, self.modulus) ** self.dim for part in (2, 3))  # tuples v with 2v = x or 3v = 0
-        while True:
-            sums = kinds * (kinds + 1) // 2  # -x - y bars what it adds up to; itself is no member
-            if every <= sums + kinds:
-                return kinds - 1
-            if every <= sums + kinds + kinds * halves + thirds:
-                return kinds
-            kinds += 1
-
-    def found(self, items: Ints) -> np.ndarray:
-        """Do three of the first i + 1 items add up to zero? (B, n, d) -> (B, n) bool."""
-        hit = np.zeros(items.shape[:2], dtype=bool)
-        for rows in self._portions(len(items)):
-            third = np.zeros((len(rows), self.modulus**self.dim), dtype=bool)  # what two items so far lack
-            every = np.arange(len(rows))[:, None]
-            for place in range(items.shape[1]):
-                new = items[rows, place]
-                hit[rows, place] = third[every[:, 0], number(new, self.modulus)]
-                third[every, self._lack(new[:, None], items[rows, :place])] = True
-        return np.logical_or.accumulate(hit, axis=1)
-
-    def twins(self, rng: np.random.Generator, pairs: int, length: int) -> Ints:
-        """(pairs, 2, n, d): one item differs. With two others it adds up to zero, then it is near that and does not.
-
-        It is like no other item, before and after, so each row has as many different items as its twin.
-        """
-        twins = np.empty((pairs, 2, length, self.dim), dtype=np.int64)
-        for rows in self._portions(pairs):
-            kinds = self._kinds(rng, length, np.zeros(len(rows), dtype=np.int64))
-            pool, barred, own = self._grown(rng, kinds)
-            others = _taken(pool, rng.integers(0, kinds[:, None], (len(rows), length - 1)))
-            hit = -others[:, :2].sum(axis=1) % self.modulus
-            fresh = ~(barred | own)
-            miss = self._drawn(rng, near(rng, hit, self.modulus), lambda row, new, fresh=fresh: fresh[row, new])
-            for side, edited in enumerate((hit, miss)):
-                twins[rows, side] = np.concatenate([edited[:, None], others], axis=1)
-        return shuffled(rng, twins)
-
-    def broad(self, rng: np.random.Generator, yes: np.ndarray, length: int) -> Ints:
-        """(B, n, d): a *yes* has 1 to (n-1)/3 disjoint triples, evenly spread, and is a *no* without as many items.
-
-        Those complete the triples. In a *no* as many items are members of the free set that occur once.
-        """
-        items = np.empty((len(yes), length, self.dim), dtype=np.int64)
-        for rows in self._portions(len(yes)):
-            solved = yes[rows, None]
-            triples = rng.integers(
-                1, min((length - 1) // 3, self._top(length) - 1) + 1, len(rows)
-            )  # n/3 would fix the sum
-            kinds = self._kinds(rng, length, triples)
-            pool, _, _ = self._grown(rng, np.where(solved[:, 0], kinds, kinds + triples))
-            last = np.arange(length) - (length - triples)[:, None]  # 0, 1, ... of the items that complete triples
-            index = rng.integers(0, kinds[:, None], last.shape)
-            drawn = _taken(pool, np.where(solved | (last < 0), index, kinds[:, None] + last))
-            third = _taken(-(drawn[:, 0:-1:2] + drawn[:, 1::2]) % self.modulus, np.maximum(last, 0))
-            items[rows] = np.where((solved & (last >= 0))[..., None], third, drawn)
-        return shuffled(rng, items[:, None])[:, 0]
-
-    def _top(self, length) -> int:
-        return min(self.most, max(KINDS.stop - 1, length))
-
-    def _kinds(self, rng, length, spare) -> Ints:
-        """(B,): members of a free set, so few that ``spare`` (B,) more can be found."""
-        top = self._top(length) - spare
-        return rng.integers(np.minimum(KINDS.start, top), top + 1)
-
-    def _grown(self, rng, kinds) -> tuple[Ints, np.ndarray, np.ndarray]:
-        """A free set of ``kinds`` (B,) members, (B, k, d), which tuples complete a triple with two, and the members.
-
-        ``most`` says that there is always one to add.
-        """
-        size, every = len(kinds), digits(np.arange(self.modulus**self.dim), self.modulus, self.dim)
-        double, threefold = (number(times * every % self.modulus, self.modulus) for times in (-2, 3))
-        pool = np.zeros((size, kinds.max(), self.dim), dtype=np.int64)
-        barred, own = np.zeros((2, size, len(every)), dtype=bool)
-        for place in range(kinds.max()):
-            rows = np.nonzero(kinds > place)[0]
-
-            def joins(row, new, rows=rows):
-                row = rows[row]
-                return ~(barred[row, new] | own[row, new] | own[row, double[new]]) & (threefold[new] > 0)
-
-            new = self._drawn(rng, rng.integers(0, self.modulus, (len(rows), self.dim)), joins)
-            pool[rows, place] = new
-            own[rows, number(new, self.modulus)] = True
-            barred[rows[:, None], self._lack(new[:, None], pool[rows, : place + 1])] = True
-        return pool, barred, own
-
-    def _drawn(self, rng, first, allowed) -> Ints:
-        """(B, d): ``first`` where it is allowed, else any tuple that is, all equally likely.
-
-        ``allowed``: rows, numbers of tuples -> bool.
-        """
-        drawn, left = first.copy(), np.arange(len(first))
-        for _ in range(GUESSES):
-            left = left[~allowed(left, number(drawn[left], self.modulus))]
-            drawn[left] = rng.integers(0, self.modulus, (len(left), self.dim))
-        left = left[~allowed(left, number(drawn[left], self.modulus))]
-        fits = allowed(left[:, None], np.arange(self.modulus**self.dim))
-        drawn[left] = digits((fits + rng.random(fits.shape)).argmax(axis=1), self.modulus, self.dim)
-        return drawn
-
-    def _lack(self, x, y) -> Ints:
-        """The number of the tuple that adds up to zero with x and y, (..., d), (..., d) -> (...)."""
-        return number(-(x + y) % self.modulus, self.modulus)
-
-    def _portions(self, size) -> Iterator[Ints]:
-        """The rows whose tables are held together."""
-        yield from np.array_split(np.arange(size), 1 + size * self.modulus**self.dim // AT_ONCE)
+        return taken(items, np.where(again, 0, first))
 
 
 def near(rng: np.random.Generator, vectors: Ints, modulus: int) -> Ints:
     """(B, d) -> (B, d): one coordinate moves, by up to an eighth of the modulus: then sums tell little."""
-    step = rng.integers(1, max(modulus // 8, 1) + 1, len(vectors)) * rng.choice([-1, 1], len(vectors))
+    step = rng.integers(1, max(modulus // 8, 1) + 1, len(vectors)) * (2 * rng.integers(0, 2, len(vectors)) - 1)
     moved, place = vectors.copy(), rng.integers(0, vectors.shape[1], len(vectors))
     moved[np.arange(len(vectors)), place] += step
     return moved % modulus
@@ -278,11 +149,12 @@ def near(rng: np.random.Generator, vectors: Ints, modulus: int) -> Ints:
 
 def firsts(numbers: Ints) -> Ints:
     """The place of the first equal number in its row, (B, n) -> (B, n)."""
+    rows, places = np.arange(len(numbers))[:, None], np.arange(numbers.shape[1])
     order = numbers.argsort(axis=1, kind="stable")
-    ranked = np.take_along_axis(numbers, order, axis=1)
-    start = np.arange(numbers.shape[1]) * np.pad(ranked[:, 1:] != ranked[:, :-1], ((0, 0), (1, 0)))
+    ranked, start = numbers[rows, order], np.zeros_like(order)
+    start[:, 1:] = np.where(ranked[:, 1:] != ranked[:, :-1], places[1:], 0)
     first = np.empty_like(order)
-    np.put_along_axis(first, order, np.take_along_axis(order, np.maximum.accumulate(start, axis=1), axis=1), axis=1)
+    first[rows, order] = order[rows, np.maximum.accumulate(start, axis=1)]
     return first
 
 
@@ -306,6 +178,6 @@ def lookup(search: PairSearch, wanted: Callable[[Ints, Ints], Ints]) -> Trace:
     return Trace(2 * search.width + 1, "n", lambda length: length, steps, following, lambda steps: steps[:, -1, -1:])
 
 
-def _taken(items, index) -> Ints:
-    """(B, n, d), (B, m) -> (B, m, d)."""
-    return np.take_along_axis(items, index[..., None], axis=1)
+def taken(items: Ints, index: Ints) -> Ints:
+    """Some items of each row, (B, n, d), (B, m) -> (B, m, d)."""
+    return items[np.arange(len(items))[:, None], index]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from tasks import sums
+from tasks import sums, triples
 from tasks.match3 import Match3
-from tasks.sums import Triples
+from tasks.triples import Ahead, Triples
 
 TINY = [(Match3(7, dim=1), 4), (Match3(5, dim=2), 3), (Match3(4, dim=2, tokens="coordinate"), 3), (Match3(7, 1), 5)]
 DRAWN = [
@@ -147,7 +147,7 @@ def test_the_longest_prompts_are_drawn(split):
 
 
 def test_the_example_of_sums_runs():
-    assert doctest.testmod(sums).failed == 0
+    assert all(doctest.testmod(module).failed == 0 for module in (sums, triples))
 
 
 @pytest.mark.parametrize(
@@ -171,3 +171,39 @@ def test_settings_that_cannot_be_are_refused_in_a_sentence(settings, sentence):
 def test_other_lengths_are_refused(length):
     with pytest.raises(ValueError, match=f"length={length}: 4 to 1024"):
         sample(Match3(), 2, length, "natural")
+
+
+def tens(rng, count):
+    return rng.integers(0, 10, (count, 3)).tolist()
+
+
+def one_by_one(rng, draw, block):
+    """What is drawn as it is wanted, and the same ahead, with other draws in between; the last ones show the place."""
+    ahead = Ahead(rng, draw, block)
+    taken = [*ahead.take(2), *ahead.take(0), *ahead.take(5)]
+    ahead.stop()
+    between = rng.random(3).tolist()
+    taken += [*ahead.take(1), *ahead.take(11)]
+    ahead.stop()
+    ahead.stop()
+    return taken, between, rng.random(3).tolist()
+
+
+def as_wanted(rng, draw):
+    taken, between = draw(rng, 2) + draw(rng, 5), rng.random(3).tolist()
+    return taken + draw(rng, 1) + draw(rng, 11), between, rng.random(3).tolist()
+
+
+@pytest.mark.parametrize("generator", [np.random.PCG64, np.random.MT19937, np.random.Philox])
+@pytest.mark.parametrize("block", [0, 3, 100])
+def test_what_is_drawn_ahead_is_what_is_drawn_as_it_is_wanted(generator, block):
+    one, other = (np.random.Generator(generator(4)) for _ in range(2))
+    assert one_by_one(one, tens, block) == as_wanted(other, tens)
+
+
+def test_draws_that_are_not_the_same_in_parts_cannot_be_made_ahead():
+    def bytes_of_words(rng, count):  # four of a word, the rest of it is lost
+        return rng.integers(0, 256, count, dtype=np.uint8).tolist()
+
+    one, other = (np.random.default_rng(4) for _ in range(2))
+    assert one_by_one(one, bytes_of_words, 3) != as_wanted(other, bytes_of_words)

@@ -91,7 +91,8 @@ class Ball(Norm):
 
     def distance(self, x: Ints, y: Ints) -> Ints:
         """The square of the Euclidean distance: (..., d), (..., d) -> (...)."""
-        return np.vecdot(x - y, x - y)
+        apart = x - y
+        return np.vecdot(apart, apart)
 
     def diameters(self, items: Ints) -> Ints:
         """Every vector is compared with those before it: (B, n, d) -> (B, n)."""
@@ -149,11 +150,13 @@ class Ball(Norm):
             if not len(row):
                 break
             off = (reach[row, place] * spread[row])[:, None] * rng.standard_normal((len(row), self.dim))
-            guess = np.clip(np.floor(middle[row] + off + rng.random(off.shape)), 0, self.values - 1).astype(np.int64)
+            guess = np.floor(middle[row] + off + rng.random(off.shape))
+            guess = np.minimum(np.maximum(guess, 0), self.values - 1).astype(np.int64)
             away = self.distance(guess[:, None], ends[row])
             fits = ((away >= least) & (away < limit[row, None])).all(axis=1)
-            others[row[fits], place[fits]], missing[row[fits], place[fits]] = guess[fits], False
-            reach[missing] = rng.random(len(row) - fits.sum()) ** 2
+            found = row[fits], place[fits]
+            others[found], missing[found] = guess[fits], False
+            reach[missing] = rng.random(len(row) - len(found[0])) ** 2
         if count:  # one that is still missing copies the first that was found, if any
             copied = np.where(missing, missing.argmin(axis=1)[:, None], np.arange(count))
             others = np.take_along_axis(others, copied[..., None], axis=1)
@@ -234,9 +237,9 @@ def _settled(items, limit) -> Ints:
     """(B, n, d): in order, a vector that is not close to one before it becomes a copy of that one; ``limit`` (B,)."""
     source = np.repeat(np.arange(items.shape[1])[None], len(items), axis=0)
     for rows in np.array_split(np.arange(len(items)), _parts(items)):
-        far, every = _distances(items[rows]) >= limit[rows, None, None], np.arange(len(rows))
+        far, every = np.tril(_distances(items[rows]) >= limit[rows, None, None], k=-1), np.arange(len(rows))
         stays = np.ones(far.shape[:2], dtype=bool)
-        for place in range(1, items.shape[1]):
+        for place in np.flatnonzero(far.any(axis=(0, 2))):
             clashes = far[:, place, :place] & stays[:, :place]
             first = clashes.argmax(axis=1)
             clash = clashes[every, first]
