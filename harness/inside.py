@@ -103,13 +103,14 @@ def calls(model: GPT, batch: Batch) -> tuple[list[tuple[Mixer, Tensor, int]], li
     whole, until = (batch.prompt, batch.given) if batch.inside else (batch.read, said[-1] + 1)
     if model.mask == "encoder":
         said, until = said[:1], said[0] + 1
+    prefix = {"causal": 0, "prefix": batch.given, "encoder": until}[model.mask]
     found: list[tuple[Mixer, Tensor, int]] = []
-
-    def keep(mixer: Mixer, given: tuple) -> None:
-        x, _, prefix = given
-        found.append((mixer, x[:, :until], prefix))
-
-    hooks = [block.mixer.register_forward_pre_hook(keep) for block in model.blocks]
+    hooks = [
+        block.norm_mixer.register_forward_hook(
+            lambda norm, given, x, mixer=block.mixer: found.append((mixer, x[:, :until], prefix))
+        )
+        for block in model.blocks
+    ]
     with torch.no_grad():
         model.read(whole, batch.given, torch.tensor([said]))
     for hook in hooks:

@@ -21,6 +21,9 @@ from harness.settings import Experiment
 
 SAID = (0, 1, 75, 130)  # exit codes of a child that has left its status
 GRACE = 5.0  # seconds that a process has to save and leave
+WARM = [  # what every run imports sooner or later, the last of them for its optimizer
+    "harness.experiment", "harness.report.figures", "scipy.stats", "torch._dynamo"
+]  # fmt: skip
 
 
 def launch(points: Sequence[Experiment], root: Path, jobs: int) -> dict[Path, bool]:
@@ -74,7 +77,7 @@ def _leave_with_parent() -> None:
 def _processes(points: Sequence[Experiment], root: Path, jobs: int) -> dict[Path, bool]:
     """A process for each point, forked from a server that has imported torch once; one at a time for each folder."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.experiment", "torch._dynamo"])  # the first optimizer imports the second
+    context.set_forkserver_preload(WARM)
     resource_tracker.ensure_running()  # it lets signals through as it starts, so it may not start where they are held
     folders = {point: folder(point, root) for point in points}
     ended, waiting, running = dict.fromkeys(folders.values(), True), list(points), {}

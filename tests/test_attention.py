@@ -113,7 +113,12 @@ def test_a_mask_that_a_variant_cannot_keep_is_refused(monkeypatch):
 
 
 class Float32Output(Linear):
-    breaks = {"shape_and_dtype_are_kept", "two_forms_agree", "parallel_is_the_sum_of_passes"}
+    breaks = {
+        "shape_and_dtype_are_kept",
+        "two_forms_agree",
+        "parallel_is_the_sum_of_passes",
+        "the_last_outputs_are_those_of_all",
+    }
 
     def forward(self, x, state=None, prefix=0):
         out, state = super().forward(x, state, prefix)
@@ -121,7 +126,12 @@ class Float32Output(Linear):
 
 
 class SqueezesOneToken(Linear):
-    breaks = {"shape_and_dtype_are_kept", "two_forms_agree", "parallel_is_the_sum_of_passes"}
+    breaks = {
+        "shape_and_dtype_are_kept",
+        "two_forms_agree",
+        "parallel_is_the_sum_of_passes",
+        "the_last_outputs_are_those_of_all",
+    }
 
     def forward(self, x, state=None, prefix=0):
         out, state = super().forward(x, state, prefix)
@@ -241,7 +251,7 @@ class StateWithoutGradient(Linear):
 
 
 class ReadsUnwrittenRoom(Softmax):
-    breaks = {"resume", "flops_are_counted"}
+    breaks = {"resume", "flops_are_counted", "the_last_outputs_are_those_of_all"}
 
     def mix(self, q, k, v, state, prefix):
         if state is None or q.shape[2] > 1:
@@ -364,7 +374,7 @@ class ForgetsSeenFlops(Softmax):
 
 
 class CountsMaskedAsFree(Softmax):
-    breaks = {"flops_are_counted"}
+    breaks = {"flops_are_counted", "what_is_spared_is_counted"}
 
     def mix_flops(self, tokens, seen, prefix):
         return 4 * self.scored_pairs(tokens, seen, prefix) * self.head_width
@@ -385,7 +395,7 @@ class HalfAPair(Softmax):
 
 
 class MorePairsThanFlops(Softmax):
-    breaks = {"scored_pairs"}
+    breaks = {"scored_pairs", "what_is_spared_is_counted"}
 
     def scored_pairs(self, tokens, seen=None, prefix=0):
         return 99 * super().scored_pairs(tokens, seen, prefix)
@@ -451,7 +461,7 @@ class IgnoresThePrefixInOneForm(Linear):
 
 
 class LeaksBeyondThePrefix(Softmax):
-    breaks = {"causal", "resume", "parallel_is_the_sum_of_passes"}
+    breaks = {"causal", "resume", "parallel_is_the_sum_of_passes", "the_last_outputs_are_those_of_all"}
 
     def mix(self, q, k, v, state, prefix):
         return super().mix(q, k, v, state, min(prefix + 1, q.shape[2]) if prefix else 0)
@@ -499,7 +509,7 @@ class TakesAPrefixForNone(Linear):
 
 
 class TurnsFromZeroAgain(Softmax):
-    breaks = {"resume"}
+    breaks = {"resume", "the_last_outputs_are_those_of_all"}
 
     def __init__(self, width, heads):
         super().__init__(width, heads, lambda x, seen: turn(x, 0))

@@ -194,7 +194,7 @@ def law_the_last_outputs_are_those_of_all(variant: Variant) -> None:
             end, _ = mixer.ending(x, last, None, prefix)
             hold_same_map(f"{last} of {tokens} outputs, prefix={prefix},", mixer, x, whole[:, -last:], {"alone": end})
     mixer.requires_grad_(False)
-    for tokens, prefix in cases(mixer, 2, SHORT, LONG, state=True):
+    for tokens, prefix in cases(mixer, 2, SHORT, LONG - 3, state=True):
         x, more, room = numbers(tokens).detach(), numbers(3, seed=1).detach(), tokens + 3
         before = 0 if prefix else tokens // 2
         states = [mixer.empty(BATCH, room) for _ in range(2)]
