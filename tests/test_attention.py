@@ -817,10 +817,10 @@ def test_softmax_scores_what_the_mask_allows():
 
 def test_linear_scores_inside_its_chunks():
     mixer = check.make(Linear)
-    assert [mixer.scored_pairs(n) for n in (1, 64, 65, 131)] == [HEADS * n for n in (1, 2080, 2081, 4166)]
-    assert [mixer.serial_steps(n) for n in (1, 64, 65, 131)] == [1, 1, 2, 3]
-    assert [mixer.scored_pairs(131, None, n) for n in (1, 66, 67, 131)] == [HEADS * n for n in (4163, 2081, 2080, 0)]
-    assert [mixer.serial_steps(131, n) for n in (1, 66, 67, 131)] == [4, 3, 2, 1]
+    assert [mixer.scored_pairs(n) for n in (1, 32, 33, 67)] == [HEADS * n for n in (1, 528, 529, 1062)]
+    assert [mixer.serial_steps(n) for n in (1, 32, 33, 67)] == [1, 1, 2, 3]
+    assert [mixer.scored_pairs(67, None, n) for n in (1, 34, 35, 67)] == [HEADS * n for n in (1059, 529, 528, 0)]
+    assert [mixer.serial_steps(67, n) for n in (1, 34, 35, 67)] == [4, 3, 2, 1]
 
 
 @pytest.mark.parametrize("prefix", [0, 40, LONG])

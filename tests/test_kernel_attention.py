@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from harness import attention
 from harness.attention import kernel
-from harness.attention.base import unrotated
+from harness.attention.base import chunks, unrotated
 from harness.attention.check import LAWS, count_flops, make
 from harness.attention.cosformer import Cosformer
+from harness.attention.kernel import CHUNK
 from harness.attention.linear import Linear
 from harness.attention.performer import Performer, orthogonal
 from harness.attention.taylor import Taylor
@@ -141,7 +142,7 @@ def test_weights_of_a_query_sum_to_one(kind, features):
 @every_setting
 def test_the_price_is_counted(kind, features):
     mixer, frozen = make(kind), make(kind).requires_grad_(False)
-    for tokens, prefix in ((1, 0), (64, 0), (LONG, 0), (LONG, 40), (LONG, LONG)):
+    for tokens, prefix in ((1, 0), (CHUNK, 0), (64, 0), (LONG, 0), (20, 4), (LONG, 40), (LONG, LONG)):
         forward, (out, _) = count_flops(mixer, numbers(tokens), None, prefix)
         assert forward == BATCH * mixer.flops(tokens, None, prefix)
         backward, _ = count_flops(out.sum().backward)  # directions that are never trained have no gradient
@@ -155,7 +156,10 @@ def test_the_price_is_counted(kind, features):
 
 @every_setting
 def test_growth_is_exact(kind, features):
-    """State and decoded token cost the same at any length; each chunk, and each token of a prefix, adds a constant."""
+    """State and decoded token cost the same at any length; each chunk, and each token of a prefix, adds a constant.
+
+    A value has a column more, which is 1 and sums to the denominator.
+    """
     mixer, width = make(kind), kind.keywords.get("key_width", D)
     made = 4 * D * features if isinstance(mixer, Performer) or kind.keywords.get("feature") == "learned" else 0
     constant = HEADS * made * isinstance(mixer, Performer)  # directions are not learned
@@ -163,19 +167,33 @@ def test_growth_is_exact(kind, features):
     assert mixer.features == features
     for n in (2**power for power in range(4, 13)):
         assert mixer.state_size(n) == HEADS * features * (D + 1)
-        assert mixer.flops(1, n) == token + HEADS * (2 * (features + D) + 4 * features * D)
+        assert mixer.flops(1, n) == token + HEADS * (2 * (features + D + 1) + 4 * features * (D + 1))
         assert (mixer.scored_pairs(1, n), mixer.serial_steps(1)) == (HEADS, 1)
-        chunk = 64 * token + HEADS * (2 * 64 * 64 * (features + D) + 4 * 64 * features * D)
+        chunk = CHUNK * token + HEADS * (2 * CHUNK**2 * (features + D + 1) + 4 * CHUNK * features * (D + 1))
         for f, slope in (
-            (lambda chunks: mixer.flops(64 * chunks), chunk),
-            (lambda chunks: mixer.flops(64 * chunks, 0), chunk),
-            (lambda chunks: mixer.training_flops(64 * chunks), 3 * chunk - 64 * constant),
-            (lambda chunks: mixer.scored_pairs(64 * chunks), HEADS * 64 * 65 // 2),
-            (lambda chunks: mixer.serial_steps(64 * chunks), 1),
-            (lambda tokens: mixer.flops(tokens, None, tokens), token + HEADS * 4 * features * D),
-            (lambda tokens: mixer.flops(tokens + 64, None, tokens), token + HEADS * 4 * features * D),
+            (lambda chunks: mixer.flops(CHUNK * chunks), chunk),
+            (lambda chunks: mixer.flops(CHUNK * chunks, 0), chunk),
+            (lambda chunks: mixer.training_flops(CHUNK * chunks), 3 * chunk - CHUNK * constant),
+            (lambda chunks: mixer.scored_pairs(CHUNK * chunks), HEADS * CHUNK * (CHUNK + 1) // 2),
+            (lambda chunks: mixer.serial_steps(CHUNK * chunks), 1),
+            (lambda tokens: mixer.flops(tokens, None, tokens), token + HEADS * 4 * features * (D + 1)),
+            (lambda tokens: mixer.flops(tokens + CHUNK, None, tokens), token + HEADS * 4 * features * (D + 1)),
         ):
             assert f(n + 1) - f(n) == f(n) - f(n - 1) == slope
+
+
+@pytest.mark.parametrize("rotation", ROTATIONS)
+@pytest.mark.parametrize("prefix", [0, 40, LONG])
+def test_turning_costs_scores_of_their_own(prefix, rotation):
+    """Turned features score what is above the fraction, others what is below it; unturned, both are one product."""
+    mixer = make(partial(FEATURES["learned"][0], rotate=ROTATIONS[rotation]))
+    for tokens in {prefix, LONG} - {0}:
+        forward, (out, _) = count_flops(mixer, numbers(tokens), None, prefix)
+        backward, _ = count_flops(out.sum().backward)
+        assert (forward, backward) == (BATCH * mixer.flops(tokens, None, prefix), 2 * forward)
+    plain = make(FEATURES["learned"][0])
+    scores = sum(2 * HEADS * 9 * c * c for c in chunks(LONG - prefix, CHUNK))
+    assert mixer.flops(LONG, None, prefix) - plain.flops(LONG, None, prefix) == (rotation == "rotary") * scores
 
 
 @every_setting

@@ -5,9 +5,12 @@ from functools import partial
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from harness import attention, config
-from harness.attention import Attention, check
+from harness.attention import Attention, check, kernel, linear, recurrence
+from harness.attention.cosformer import Cosformer
 from harness.attention.delta import Delta
 from harness.attention.gated import Gated
 from harness.attention.gated_delta import GatedDelta
@@ -15,10 +18,12 @@ from harness.attention.recurrence import Clock
 from harness.attention.retention import Retention
 from harness.attention.softmax import Softmax
 from harness.attention.ssm import SSM
-from harness.attention.trial import HEADS, LONG, WIDTH, all_gradients, gradients, numbers
+from harness.attention.trial import BATCH, HEADS, LONG, WIDTH, all_gradients, gradients, hold_same_map, numbers
+from harness.attention.window import Window
 from harness.model import build
 from harness.model.positions import Rotary
 from tests.references import fla_naive
+from tests.test_kernel_attention import FEATURES
 
 K, D = 16, WIDTH // HEADS
 turn = Rotary(context=LONG, width=WIDTH, head_width=D, base=10_000.0).rotate
@@ -369,12 +374,14 @@ def test_the_setting_is_what_beta_can_reach(setting, most):
 
 @each
 def test_growth_is_exact(name):
-    mixer, chunk = check.make(KINDS[name]), 16 if name == "gated-vector" else 64
-    meetings, gates = (2 if name in DELTAS else 1), {"gated-vector": K}.get(name, 1) * (name in FADING)
-    gates += name in DELTAS
+    mixer = check.make(KINDS[name])
+    chunk, meetings = mixer.chunk, 2 if name in DELTAS else 1
+    gates = {"gated-vector": K}.get(name, 1) * (name in FADING) + (name in DELTAS)
     one = 2 * WIDTH * HEADS * gates + 2 * HEADS * (meetings * (K + D + K * D) + K * D)  # a token that is decoded
     full = 2 * chunk * WIDTH * HEADS * gates
     full += 2 * HEADS * (meetings * (chunk**2 * (K + D) + chunk * K * D) + chunk * K * D)
+    if name in DELTAS:  # systems are solved for keys too, which makes a K x K matrix, and that meets the state
+        full += 2 * HEADS * (chunk**2 * K + chunk * K * K + K * K * D)
     slopes = [
         (0, mixer.state_size),
         (0, lambda n: mixer.scored_pairs(1, n)),
@@ -390,6 +397,93 @@ def test_growth_is_exact(name):
     assert (mixer.state_size(1), mixer.scored_pairs(1, 0), mixer.mix_flops(1, 0, 0)) == (HEADS * K * D, HEADS, one)
     assert [mixer.serial_steps(n) for n in (1, chunk, chunk + 1, 2 * chunk + 1)] == [1, 1, 2, 3]
     assert mixer.scored_pairs(chunk + 1) == HEADS * (chunk * (chunk + 1) // 2 + 1)
+
+
+# Slices and chunks.
+
+LINEAR = {**KINDS, **{name: kind for name, (kind, _) in FEATURES.items()}, "window": partial(Window, window=9, sinks=2)}
+LINEAR["cosformer"] = partial(Cosformer, longest=4096)
+
+
+class Indexed(Retention):
+    """Takes each chunk by its index: going back, each is laid into a tensor as long as the sequence."""
+
+    def mix(self, *said):
+        *said, _, _ = said
+        rows, state = [], self.empty(len(said[0]))
+        for start in range(0, said[0].shape[2], 32):
+            row, state = super().mix(*(x[:, :, start : start + 32] for x in said), state, 0)
+            rows.append(row)
+        return torch.cat(rows, 2), None
+
+
+class Made(TorchDispatchMode):
+    """How many numbers operators return."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, operator, types, args=(), kwargs=None):
+        made = operator(*args, **(kwargs or {}))
+        self.numbers += sum(x.numel() for x in tree_leaves(made) if isinstance(x, torch.Tensor))
+        return made
+
+
+def grows(kind, tokens):
+    """What a training pass makes of four times as many tokens, over what it makes of these."""
+    mixer, made = check.make(kind), []
+    for x in (numbers(tokens), numbers(4 * tokens)):
+        with Made() as counter:
+            mixer(x)[0].sum().backward()
+        made.append(counter.numbers)
+    return made[1] / made[0]
+
+
+@pytest.mark.parametrize("size", [1, 2**19])
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_training_pass_is_linear_in_the_tokens(name, size, monkeypatch):
+    monkeypatch.setattr(kernel, "SLICE", size)
+    assert 3.5 < grows(LINEAR[name], 256) < 4.2
+
+
+def test_one_that_indexes_its_chunks_is_not():
+    assert grows(partial(Indexed, key_width=K), 256) > 5
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_slices_change_nothing(name, monkeypatch):
+    """Nor what is counted: one slice, and one for each chunk."""
+    mixer, x = check.make(LINEAR[name]), numbers(LONG)
+    stated, flops = mixer(x)[0], []
+    for size in (1, 2**30):
+        monkeypatch.setattr(kernel, "SLICE", size)
+        counted, (out, _) = check.count_flops(mixer, x)
+        flops.append(counted)
+        hold_same_map("slices and", mixer, x, stated, {f"of {size}": out})
+    assert flops == [BATCH * mixer.flops(LONG)] * 2
+
+
+FUNCTIONS = {  # with a backward pass of their own -> what they take
+    "factors": (recurrence._Factors.apply, [(2, 3, 5, 1)]),
+    "factors of each coordinate": (recurrence._Factors.apply, [(2, 3, 5, 4)]),
+    "carried, a number": (lambda *x: recurrence._Carried.apply(*x, False), [(2, 5, 3, 4), (2, 5, 1, 1), (2, 3, 4)]),
+    "carried, of each coordinate": (
+        lambda *x: recurrence._Carried.apply(*x, False),
+        [(2, 5, 3, 4), (2, 5, 3, 1), (2, 3, 4)],
+    ),
+    "carried, a matrix": (lambda *x: recurrence._Carried.apply(*x, True), [(2, 5, 3, 4), (2, 5, 3, 3), (2, 3, 4)]),
+    "causal": (kernel._Causal.apply, [(2, 3, 5, 4), (2, 3, 5, 4), (2, 3, 5, 2), (2, 4, 2)]),
+    "elu": (linear._EluAndOne.apply, [(2, 5)]),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_gradients_that_are_written_out_are_those_of_finite_differences(name):
+    function, shapes = FUNCTIONS[name]
+    given = [drawn(*shape).requires_grad_() for shape in shapes]
+    assert torch.autograd.gradcheck(function, given)
+    if "factors" in name:  # at the first token and elsewhere, nothing may be left
+        given[0].data[:, :, [0, 3]] = 0
+        assert torch.autograd.gradcheck(function, given)
 
 
 # Numbers.

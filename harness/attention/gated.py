@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from harness.attention.base import unrotated
 from harness.attention.recurrence import Gate, Recurrence
 
-CHUNK = 16  # tokens, where every pair inside a chunk has K numbers of its own
+CHUNK = 8  # tokens, where every pair inside a chunk has K numbers of its own
 
 
 class Gated(Recurrence):

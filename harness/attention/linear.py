@@ -17,7 +17,7 @@ from harness.attention.base import hold_size, unrotated
 from harness.attention.kernel import Kernel
 
 FEATURES = {
-    "elu": lambda x: F.elu(x) + 1,
+    "elu": lambda x: _EluAndOne.apply(x) if x.requires_grad else F.elu(x) + 1,
     "relu": F.relu,
     "exp": lambda x: x.clamp(max=30).exp(),
     "learned": F.relu,  # of W x + b
@@ -55,3 +55,19 @@ class Linear(Kernel):
         if self.feature == "learned":
             x = x @ self.feature_weight + self.feature_bias.view(self.heads, 1, -1)  # (B, H, T, D) x (H, D, F)
         return FEATURES[self.feature](x)
+
+
+class _EluAndOne(torch.autograd.Function):
+    """x + 1 above 0 and exp(x) below, in three passes; its slope is its value, at most 1."""
+
+    @staticmethod
+    def forward(ctx, x):
+        y = torch.clamp(x, max=0, out=x.new_empty(x.shape)).exp_().add_(x.clamp(min=0))
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, to_y):
+        (y,) = ctx.saved_tensors
+        return y.clamp(max=1).mul_(to_y)

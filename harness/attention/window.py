@@ -5,7 +5,8 @@ forward as back. What is executed: blocks of 64 queries, each against all keys t
 T · (w + s + 63) products at most where the whole rectangle has T², in blocks that do not wait for one another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -61,13 +62,12 @@ class Window(Attention):
         if state is not None:
             k, v = torch.cat([state.keys, k], 2), torch.cat([state.values, v], 2)
         forgotten = seen + tokens - k.shape[2]  # places between the sinks and the window whose keys are gone
-        rows = []
-        for block in self._blocks(tokens, seen, prefix):
-            queries = q[:, :, block.first - seen : block.last - seen]
-            near = slice(block.start - forgotten, block.stop - forgotten)
-            keys, values = k[:, :, near], v[:, :, near]
-            if block.sinks:
-                keys, values = (torch.cat([x[:, :, : block.sinks], x[:, :, near]], 2) for x in (k, v))
+        blocks, rows = list(self._blocks(tokens, seen, prefix)), []
+        reached = [((0, block.sinks), (block.start - forgotten, block.stop - forgotten)) for block in blocks]
+        parts = zip(
+            blocks, q.split([block.last - block.first for block in blocks], 2), joined(k, v, reached), strict=True
+        )
+        for block, queries, (keys, values) in parts:
             single = queries.shape[2] == 1 and self.bias is None  # it reaches all
             rows.append(
                 F.scaled_dot_product_attention(queries, keys, values, None if single else self._reach(block, prefix, q))
@@ -132,3 +132,16 @@ class Window(Attention):
     def _keep(self, x: Tensor) -> Tensor:
         """(B, H, any, D) -> (B, H, R, D), the sinks and the window."""
         return torch.cat([x[:, :, : self.sinks], x[:, :, self.sinks :][:, :, -self.window :]], 2)
+
+
+def joined(k: Tensor, v: Tensor, spans: Sequence[Sequence[tuple[int, int]]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Of each list of spans first .. last-1, keys and values there (B, H, R, D), one span behind the other.
+
+    They are cut once, wherever a span begins or ends: the gradient of a slice would be as long as the sequence.
+    """
+    edges = sorted({0, k.shape[2], *(edge for each in spans for span in each for edge in span)})
+    place = {edge: number for number, edge in enumerate(edges)}
+    pieces = [x.split([last - first for first, last in pairwise(edges)], 2) for x in (k, v)]
+    for each in spans:
+        numbers = [number for first, last in each for number in range(place[first], place[last])]
+        yield tuple(torch.cat([x[number] for number in numbers], 2) for x in pieces)
