@@ -524,7 +524,7 @@ class TurnsTheStateAgain(Softmax):
 
 
 class TurnsInOneForm(Linear):
-    breaks = {"two_forms_agree"}
+    breaks = {"two_forms_agree", "flops_are_counted"}
 
     def mix(self, q, k, v, state, prefix):
         self.rotate = turn

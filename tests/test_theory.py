@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness import attention, config, store
-from harness.attention.kernel import Kernel
+from harness.attention.kernel import CHUNK, Kernel
 from harness.draw import Source
 from harness.evaluate import Question, evaluate
 from harness.model import build
@@ -114,7 +114,7 @@ def test_training_is_serial_for_a_gru_alone(decoded):
     for length in (16, 64, 256):
         assert serial["gru", length] == length
         assert serial["softmax", length] == 1
-        assert serial["linear", length] <= max(1, length / 64)
+        assert serial["linear", length] == max(1, length / CHUNK)
 
 
 def test_decoding_that_forgets_is_seen():
