@@ -30,6 +30,8 @@ def figure(rows: pd.DataFrame) -> Figure:
     if shown:
         for axis, (case, title) in zip(above.subplots(1, len(shown), squeeze=False).flat, shown, strict=True):
             _ratios(axis, raced[raced["case"] == case], title)
+        first = above.axes[0]
+        above.legend(*first.get_legend_handles_labels(), loc="outside upper center", ncols=3, handlelength=1)
     if widths:
         axes = below.subplots(1, len(widths), squeeze=False, sharey=True).flat
         for axis, width in zip(axes, widths, strict=True):
@@ -52,18 +54,16 @@ def _ratios(axis: Axes, there: pd.DataFrame, title: str) -> None:
         look = {"fmt": style.MARKERS[number], "color": style.HUES[number], "ms": 4, "elinewidth": 1, "linestyle": ""}
         axis.errorbar(of_width["ratio"], at, xerr=error, label=f"width {width:g}", **look)
     axis.axvline(1, color=style.GREY, lw=0.8)
-    kept = {"kept": ", memory kept", "untouched": ""}
+    kept = {"kept": ",\nmemory kept", "untouched": ""}
     words = [
         f"{name}{kept[memory] if name == 'Hugging Face' or 'former' in name else ''}".removeprefix("ours, ")
         for name, memory in names
     ]
-    axis.set_yticks(range(len(names)), words)
+    axis.set_yticks(range(len(names)), words, fontsize=6.5)
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.set_xlim(left=0.9)
     axis.set_title(title)
     axis.set_xlabel("time / ours")
-    if many:
-        axis.legend(loc="best", handlelength=1, fontsize=6.5)
 
 
 def _ladder(axis: Axes, rows: pd.DataFrame, width: float) -> None:

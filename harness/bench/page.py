@@ -10,7 +10,7 @@ from harness.nearest import Refusal
 
 HEAD = """# How fast it is
 
-Every number here is from one run of `python -m harness bench` on one machine: subjects lie in processes of their own
+Every number here is from `python -m harness bench` on one machine: subjects lie in processes of their own
 with one thread each and are timed in rounds, one after the other, so that whatever else the machine does meets all of
 them. A time is a median with the quartiles beside it; a ratio is the median over rounds of one subject's time over
 the other's in the same round. Shares are of what the machine was seen to do in the same comparison: `matrix`, the
