@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from harness import config, rows, store
-from harness.identity import fingerprint, identity, versions
+from harness.identity import fingerprint, identity, settled, versions
 from harness.model import GPT
 from harness.nearest import Refusal, refusing
 from harness.seeding import rng
@@ -35,7 +35,7 @@ def run(task: Task, name: str, lengths: Sequence[int], words: Sequence[str], roo
     told = ",".join(map(str, lengths))
     ends = ("train.lengths=", "evaluate.lengths=")
     line = [word for word in line if not word.startswith(ends)] + [f"{end}[{told}]" for end in ends]
-    (experiment,) = config.points(line)
+    experiment = settled(*config.points(line))
     model = chosen.build(task, max(lengths))
     run_id, recipe = (_digest(part, name) for part in identity(experiment))
     kind = f"{experiment.task_name}-{experiment.attention.name}-{experiment.scratchpad.name}"

@@ -1,7 +1,6 @@
 """One run from start to end: build, fit, evaluate, write rows. Repeating it does what is missing."""
 
 import traceback
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 from harness import constructed, memory, rows, store, train, training
-from harness.identity import fingerprint, folder, identity, versions
+from harness.identity import fingerprint, folder, identity, settled, versions
 from harness.model import GPT, build
 from harness.nearest import Refusal, refusing, unknown
 from harness.sequence import vocabulary
@@ -45,12 +44,6 @@ def check(experiment: Experiment, root: Path) -> None:
         if asked != was:
             other = f"{where.name} is trained in part with {key}={was} and other {key} give other weights"
             raise Refusal(f"{key}={asked}: {other}; go on with {key}={was} or delete {where}")
-
-
-def settled(experiment: Experiment) -> Experiment:
-    """The same on the device that ``device=auto`` stands for on this machine."""
-    found = "cuda" if torch.cuda.is_available() else "cpu"
-    return replace(experiment, device=found) if experiment.device == "auto" else experiment
 
 
 def computing(experiment: Experiment) -> torch.autocast:

@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,12 @@ def folder(experiment: Experiment, root: Path) -> Path:
     run, _ = identity(experiment)
     name = f"{experiment.task_name}-{experiment.attention.name}-{experiment.scratchpad.name}-{run[:8]}"
     return store.run_folder(root, name)
+
+
+def settled(experiment: Experiment) -> Experiment:
+    """The same on the device that ``device=auto`` stands for on this machine."""
+    found = "cuda" if torch.cuda.is_available() else "cpu"
+    return replace(experiment, device=found) if experiment.device == "auto" else experiment
 
 
 def fingerprint(experiment: Experiment) -> Json:

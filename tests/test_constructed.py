@@ -30,7 +30,9 @@ def test_its_rows_are_ordinary_and_say_whose_weights_they_are(made):
     assert set(rows["train_flops"]) == {0}
     assert rows[rows["split"] != "validation"]["accuracy"].tolist() == [1.0] * 4
     assert rows["in_range"].all()
-    assert store.from_json(where / "run.json")["status"] == "DONE"
+    record = store.from_json(where / "run.json")
+    assert record["status"] == "DONE"
+    assert record["fingerprint"]["device"] in ("cpu", "cuda"), "the one that it was, not the choice among them"
 
 
 def test_asked_again_it_asks_what_is_missing(made):

@@ -326,6 +326,23 @@ def test_a_prompt_is_read_once_for_all_its_budgets(words, shares, monkeypatch):
     assert sum(apart) - sum(shared) == shares * 2 * (len(BUDGETS) - 1) * (prompt - 1)
 
 
+def test_each_budget_reads_on_from_a_copy(monkeypatch):
+    """A state with room is spent by whoever reads on from it: no two budgets have a tensor in common."""
+    (point,) = config.points(["task=pairwise", "task.values=8", "task.alpha=3", "scratchpad=full"])
+    model, handed = build(point), []
+    generate = model.generate
+
+    def kept(*arguments, state, **named):
+        handed.append([part for layer in state for part in layer if isinstance(part, torch.Tensor)])
+        return generate(*arguments, state=state, **named)
+
+    monkeypatch.setattr(model, "generate", kept)
+    list(evaluate(model, Source.of(point), [Question("broad", 5, Stop(steps)) for steps in (2, 0, 2)], 20))
+    places = [part.data_ptr() for state in handed for part in state]
+    assert len(handed) == 3
+    assert len(set(places)) == len(places)
+
+
 def test_a_state_that_is_shared_is_not_spent():
     """The longest answer first: what it wrote is not there for the next."""
     questions = [Question("broad", 5, Stop(steps)) for steps in (9, 0, 9)]

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from harness import attention, config
-from harness.attention import Attention, check, kernel, linear, recurrence
+from harness.attention import Attention, base, check, kernel, linear, recurrence
 from harness.attention.cosformer import Cosformer
 from harness.attention.delta import Delta
 from harness.attention.gated import Gated
@@ -441,7 +441,7 @@ def grows(kind, tokens):
 @pytest.mark.parametrize("size", [1, 2**19])
 @pytest.mark.parametrize("name", LINEAR)
 def test_a_training_pass_is_linear_in_the_tokens(name, size, monkeypatch):
-    monkeypatch.setattr(kernel, "SLICE", size)
+    monkeypatch.setattr(base, "SLICE", size)
     assert 3.5 < grows(LINEAR[name], 256) < 4.2
 
 
@@ -455,7 +455,7 @@ def test_slices_change_nothing(name, monkeypatch):
     mixer, x = check.make(LINEAR[name]), numbers(LONG)
     stated, flops = mixer(x)[0], []
     for size in (1, 2**30):
-        monkeypatch.setattr(kernel, "SLICE", size)
+        monkeypatch.setattr(base, "SLICE", size)
         counted, (out, _) = check.count_flops(mixer, x)
         flops.append(counted)
         hold_same_map("slices and", mixer, x, stated, {f"of {size}": out})

@@ -15,6 +15,7 @@ State = Any  # a NamedTuple of one layer: ``seen`` (tokens so far, an int), then
 Rotate = Callable[[Tensor, int], Tensor]  # (B, H, T, any), the first of them at place ``seen`` -> the same shape
 Bias = Callable[[Tensor, Tensor, int], Tensor]  # (T,) and (R,), places of queries and of keys, and H -> (H, T, R)
 MASKS = ("causal", "prefix", "encoder")
+SLICE = 2**19  # numbers: what a slice makes fits a last-level cache, and is enough for the work around it
 
 
 class Spared(NamedTuple):
@@ -57,6 +58,12 @@ def hold_size(key: str, value: int, least: int = 1, power: int = 16) -> None:
 def chunks(tokens: int, size: int) -> list[int]:
     """Lengths of the chunks in which so many tokens are read."""
     return [min(size, tokens - start) for start in range(0, tokens, size)]
+
+
+def slices(tokens: int, chunk: int, numbers: int) -> list[int]:
+    """Lengths of the slices in which so many tokens are read: whole chunks of so many numbers, then what is left."""
+    left = tokens % chunk
+    return chunks(tokens - left, chunk * max(SLICE // numbers, 1)) + [left] * bool(left)
 
 
 class Mixer(nn.Module, ABC):

@@ -14,10 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from harness.attention.base import Attention, chunks, unrotated
+from harness.attention.base import Attention, chunks, slices, unrotated
 
 CHUNK = 32  # tokens; fewer make more states, more make more scores: 24 to 48 are near the best, at F = D = 16 and 32
-SLICE = 2**19  # numbers: what a slice makes fits a last-level cache, and is enough for the work around it
 EPSILON = 1e-6  # keeps 0/0 away where every feature underflows
 
 
@@ -115,12 +114,6 @@ class Kernel(Attention):
     def serial_steps(self, tokens, prefix=0):
         """The state goes from the prefix to the first chunk, and from chunk to chunk."""
         return bool(prefix) + len(chunks(tokens - prefix, CHUNK))
-
-
-def slices(tokens: int, chunk: int, numbers: int) -> list[int]:
-    """Lengths of the slices in which so many tokens are read: whole chunks of so many numbers, then what is left."""
-    left = tokens % chunk
-    return chunks(tokens - left, chunk * max(SLICE // numbers, 1)) + [left] * bool(left)
 
 
 def whole(q: Tensor, k: Tensor, v: Tensor, held: None, read: bool) -> tuple[Tensor, Tensor]:

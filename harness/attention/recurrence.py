@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.attention.base import Attention, Rotate, chunks
-from harness.attention.kernel import slices
+from harness.attention.base import Attention, Rotate, chunks, slices
 
 CHUNK = 32  # tokens; fewer make more states, which are made in turn, more make more scores: 16 is as fast, 64 slower
 

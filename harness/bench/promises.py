@@ -10,7 +10,7 @@ from harness.bench.cases import FIXED, FULL, HF, LINEAR, MATRIX, NAMES, OURS, PL
 
 About = Mapping[str, object]  # the columns that describe a row
 OF_MATRIX = {64: 0.53, 128: 0.70, 256: 0.82}
-WHOLE, BARE, DATA, VALIDATION = "whole run", "bare updates", "data", "validation"  # of the family overhead
+BARE, DATA, VALIDATION = "bare updates", "data", "validation"  # of the family overhead
 
 
 @dataclass(frozen=True)

@@ -27,16 +27,14 @@ class Block(nn.Module):
         self.norm_mixer, self.mixer = nn.LayerNorm(width), mixer
         self.norm_mlp, self.mlp = nn.LayerNorm(width), MLP(width)
 
-    def mix(
-        self, x: Tensor, state: State | None = None, prefix: int = 0, last: int | None = None
-    ) -> tuple[Tensor, State | None]:
-        """(B, T, C) -> (B, T, C), or its ``last`` rows, and the next state of this layer."""
+    def mix(self, x: Tensor, state: State | None, prefix: int, last: int) -> tuple[Tensor, State | None]:
+        """(B, T, C) -> its ``last`` rows (B, last, C), and the next state of this layer."""
         read = self.norm_mixer(x)
-        if last is None or last == x.shape[1]:
+        if last == x.shape[1]:
             mixed, state = self.mixer(read, state, prefix)
         else:
             mixed, state = self.mixer.ending(read, last, state, prefix)
-        return x[:, -mixed.shape[1] :] + mixed, state
+        return x[:, -last:] + mixed, state
 
     def think(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
@@ -136,7 +134,7 @@ class GPT(nn.Module):
         spoken, after = [], []
         for number, before in enumerate(state or [None] * self.depth, start=1):
             block = self.blocks[(number - 1) % len(self.blocks)]
-            x, layer = block.mix(x, before, prefix, last if number == self.depth else None)
+            x, layer = block.mix(x, before, prefix, last if number == self.depth else x.shape[1])
             if number == self.depth:
                 x, at = _pick(x, at), slice(None)  # after the last mixing no position is read by another
             x = block.think(x)
