@@ -45,7 +45,8 @@ def test_a_slower_subject_comes_out_slower():
     one_time, ten_times = race.race(entries, race.Effort(5, 5))
     assert len(one_time.seconds) == len(ten_times.seconds) == 5
     assert one_time.calls > ten_times.calls, "a short call is made more often in a repetition"
-    assert np.median(ten_times.seconds) > 3 * np.median(one_time.seconds)
+    times = np.median(ten_times.seconds) / np.median(one_time.seconds)
+    assert 3 < times < 33, "seconds are those of one call, however many a repetition makes"
 
 
 def test_a_subject_that_dies_is_named():
@@ -177,7 +178,7 @@ def test_shares_are_of_the_best_product(plain):
 
 
 def test_the_steepest_step_is_the_slope():
-    table = pd.DataFrame({"n": [1, 2, 4, 8], "seconds": [1.0, 2.0, 8.0, 16.0], "status": "measured", "subject": "it"})
+    table = pd.DataFrame({"n": [4, 1, 8, 2], "seconds": [8.0, 1.0, 16.0, 2.0], "status": "measured", "subject": "it"})
     assert slope(table, 8, {"subject": "it"}) == pytest.approx(2.0)
     assert slope(table, 2, {"subject": "it"}) == pytest.approx(1.0)
     assert slope(table, 16, {"subject": "it"}) is None

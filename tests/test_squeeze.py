@@ -1,7 +1,7 @@
 """The state squeeze: a fixed code, what it keeps and what it cannot, and rows that no average takes in unasked."""
 
 from dataclasses import asdict, replace
-from itertools import product
+from itertools import groupby, product
 from typing import NamedTuple
 
 import numpy as np
@@ -505,3 +505,10 @@ def test_the_questions_are_every_place_plainly_and_squeezed():
     told = [question for question in found if question.bits is not None]
     assert set(told) == {question._replace(bits=bits) for question in plain[2:] for bits in (4, 2)}
     assert asdict(run.evaluate)["state_bits"] == (4, 2)
+
+
+def test_the_budgets_of_a_place_stand_together_so_that_they_share_its_prompt():
+    run = point("scratchpad=full", "evaluate.steps=[1,2]", "evaluate.state_bits=[4]")
+    plain = [one for one in rows._questions(run) if one.bits is None and one.split != "validation"]
+    together = [[one.stop.steps for one in same] for _, same in groupby(plain, key=lambda one: one.prompt)]
+    assert together == [[1, 2]] * (len(run.evaluate.splits) * len(run.evaluate.lengths))

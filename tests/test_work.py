@@ -100,6 +100,21 @@ def test_an_update_is_few_operators():
     assert work(lambda: next(updates)).operators < 420
 
 
+@pytest.mark.parametrize("size", [1, 96, 2**18])
+def test_the_mlp_in_slices_is_gpt2s(size, monkeypatch):
+    """However many rows are in a slice: values and all gradients are those of torch's own GELU, by tanh."""
+    monkeypatch.setattr("harness.model.mlp.SLICE", size)
+    mlp = MLP(8).double()
+    x = (3 * torch.randn(3, 5, 8, dtype=torch.float64)).requires_grad_()
+    plain = mlp.project_out(torch.nn.functional.gelu(mlp.project_in(x), approximate="tanh"))
+    torch.testing.assert_close(mlp(x), plain, rtol=0, atol=1e-12)
+    with torch.no_grad():
+        torch.testing.assert_close(mlp(x), plain, rtol=0, atol=1e-12)
+    weights, wanted = torch.randn_like(plain), [x, *mlp.parameters()]
+    for ours, theirs in zip(*(torch.autograd.grad(y, wanted, weights) for y in (mlp(x), plain)), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
 def test_an_update_of_the_mlp_keeps_two_hidden_tensors():
     """GELU and its slope; what else there is of their size lives in slices."""
     mlp, x = MLP(64), torch.randn(64, 128, 64, requires_grad=True)

@@ -32,9 +32,8 @@ class Cache(NamedTuple):
 
 def allowed(tokens: int, until: int, prefix: int, device: torch.device) -> Tensor:
     """(T, R), true where the mask allows: the last ``tokens`` of ``until`` tokens see those before, a prefix itself."""
-    before = until - tokens
-    mask = torch.ones(tokens, until, dtype=torch.bool, device=device).tril(before)
-    mask[: max(prefix - before, 0), :prefix] = True
+    mask = torch.ones(tokens, until, dtype=torch.bool, device=device).tril(until - tokens)
+    mask[:, :prefix] = True  # whoever comes after it sees it in any case
     return mask
 
 
