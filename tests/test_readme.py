@@ -108,7 +108,7 @@ def test_the_first_two_commands_install_and_run_and_install_and_test():
 
 def test_the_documents_name_runs_by_their_true_identity():
     (point,) = config.points(["task=pairwise"])
-    named = set(re.findall(r"pairwise-softmax-none-[0-9a-f]{8}", PAGES[0].read_text()))
+    named = {run for page in PAGES for run in re.findall(r"pairwise-softmax-none-[0-9a-f]{8}", page.read_text())}
     assert named == {identity.folder(point, Path()).name}
 
 
