@@ -67,7 +67,7 @@ def test_memory_is_kept_where_glibc_is():
 @pytest.mark.parametrize("family", cases.FAMILIES)
 def test_every_comparison_has_its_reference_and_its_ceilings(family, tmp_path):
     for comparison in cases.comparisons(family, TINY, tmp_path):
-        names = [entry.subject.name for entry in comparison.entries]
+        names = [entry.name for entry in comparison.entries]
         assert comparison.reference in (*names, "")
         assert {cases.MATRIX, cases.COPY} <= set(names) or family in ("sweep", "startup")
         assert len(
@@ -120,8 +120,9 @@ def test_the_parts_of_a_run_do_what_a_run_does(tmp_path):
         "train.stop_at=2",
         "device=cpu",
     )
+    part = commands.parts(line, str(tmp_path))
     for name in commands.PARTS:
-        commands.part(name, line, str(tmp_path))()
+        part(name)
     assert (tmp_path / "0" / "curve.csv").exists(), "the whole run leaves what a run leaves"
 
 

@@ -126,7 +126,7 @@ def interrupting(monkeypatch, at, numbers):
 
     places = {
         "start": (1, experiment, "check"),
-        "training": (8, draw.Source, "training"),
+        "training": (8, train, "objective"),
         "save": (5, store.disk, "write"),  # config, record, record, tensors, facts
         "validation": (2, training, "evaluate"),
         "evaluation": (2, rows, "evaluate"),

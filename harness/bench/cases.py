@@ -69,11 +69,17 @@ class Entry:
 
     subject: Subject
     n: int  # tokens of a sequence; the size of a matrix, numbers of a copy, repetitions of a command's work
-    arguments: tuple[int, ...] = ()
+    arguments: tuple[int | str, ...] = ()
     width: int | None = None
     batch: int = 1
     flops: int | None = None  # matrix products of one call, by formula
     bytes: int | None = None  # that one call has to move at least
+    part: str | None = None  # what it is called where one subject does several things
+
+    @property
+    def name(self) -> str:
+        """What its rows are called."""
+        return self.part or self.subject.name
 
 
 @dataclass(frozen=True)
@@ -216,8 +222,6 @@ def _overhead(scale: Scale, root: Path) -> Iterator[Comparison]:
         model = commands.build(experiment)
     drawn = commands.Source.of(experiment).batch(16, experiment.train.batch)
     flops = {name: scale.updates * cost.training_flops(model, drawn) for name in ("whole run", "bare updates")}
-    entries = tuple(
-        Entry(Subject(name, commands.part, (name, line, str(root / "run")), warm=0), 16, flops=flops.get(name))
-        for name in commands.PARTS
-    )
+    run = Subject("run", commands.parts, (line, str(root / "run")), warm=0)
+    entries = tuple(Entry(run, 16, (name,), flops=flops.get(name), part=name) for name in commands.PARTS)
     yield Comparison("overhead", f"{scale.updates} updates", "whole run", (*entries, *_ceilings(scale)), scale.few)

@@ -16,11 +16,12 @@ from harness.seeding import rng
 Line = tuple[str, ...]
 
 
-def part(name: str, line: Line, root: str) -> Callable[[], object]:
-    """One of PARTS of the training that a command line describes."""
+def parts(line: Line, root: str) -> Callable[[str], object]:
+    """What does one of PARTS of the training that a command line describes, one process: they differ by little."""
     (experiment,) = config.points(line)
     train.optimizer(build(experiment), experiment.train)  # the first imports much
-    return PARTS[name](experiment, root)
+    made = {name: make(experiment, root) for name, make in PARTS.items()}
+    return lambda name: made[name]()
 
 
 def _whole(experiment, root: str) -> Callable[[], object]:

@@ -63,10 +63,10 @@ def told(comparison: Comparison, timings: dict[Entry, Timing]) -> Iterator[Json]
     """
     medians = {entry: Quartiles.of(timing.seconds).median for entry, timing in timings.items()}
     product, copied = (_best(medians, name, work) for name, work in ((MATRIX, "flops"), (COPY, "bytes")))
-    references = {entry.n: timings[entry] for entry in reversed(timings) if entry.subject.name == comparison.reference}
+    references = {entry.n: timings[entry] for entry in reversed(timings) if entry.name == comparison.reference}
     for entry in comparison.entries:
         about = {
-            "family": comparison.family, "case": comparison.case, "subject": entry.subject.name,
+            "family": comparison.family, "case": comparison.case, "subject": entry.name,
             "memory": "kept" if entry.subject.kept else "untouched", "width": entry.width, "n": entry.n,
             "batch": entry.batch, "flops": entry.flops, "bytes": entry.bytes, "status": "missing",
         }  # fmt: skip
@@ -76,14 +76,14 @@ def told(comparison: Comparison, timings: dict[Entry, Timing]) -> Iterator[Json]
             about |= {"status": "measured", "repetitions": len(timing.seconds), "calls": timing.calls}
             about["of_matrix"] = entry.flops / medians[entry] / product if entry.flops and product else None
             about["of_copy"] = entry.bytes / medians[entry] / copied if entry.bytes and copied else None
-            if reference and entry.subject.name not in (MATRIX, COPY):
+            if reference and entry.name not in (MATRIX, COPY):
                 pairs = zip(timing.seconds, reference.seconds, strict=False)  # the longer took part in more rounds
                 about |= _spread("ratio", [own / other for own, other in pairs])
         yield {name: about.get(name) for name in MEASURES}
 
 
 def _best(medians: dict[Entry, float], name: str, work: str) -> float | None:
-    rates = [getattr(entry, work) / seconds for entry, seconds in medians.items() if entry.subject.name == name]
+    rates = [getattr(entry, work) / seconds for entry, seconds in medians.items() if entry.name == name]
     return max(rates, default=None)
 
 
