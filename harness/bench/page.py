@@ -81,9 +81,11 @@ def _machine(rows: pd.DataFrame) -> str:
         for value in [_best(rows, name, work) / scale]
     ]
     versions = ", ".join(f"{name} {first[name]}" for name in ("torch", "transformers", "x_transformers", "python"))
-    changed = " with changes" if str(first["dirty"]) == "True" else ""
-    commit = f"commit `{str(first['commit'])[:8]}`{changed}"
-    return f"Measured on: {first['cpu']}, one thread, {versions}, {commit}; {', '.join(rates)}.\n"
+    commits = "; ".join(
+        f"{', '.join(same['family'].unique())} at commit `{str(commit)[:8]}`{' with changes' if dirty else ''}"
+        for (commit, dirty), same in rows.groupby(["commit", "dirty"], sort=False)
+    )
+    return f"Measured on: {first['cpu']}, one thread, {versions}; {', '.join(rates)}; {commits}.\n"
 
 
 def _best(rows: pd.DataFrame, name: str, work: str) -> float:
