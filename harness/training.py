@@ -5,7 +5,7 @@ random state: the weights, the optimizer's moments and the journal are all that 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import chain
@@ -32,6 +32,8 @@ SAVED = 30.0  # after so many seconds there is another checkpoint, with or witho
 CURVE = "update length loss gradient_norm learning_rate validation train_flops seconds".split()
 PLACES = "places"  # the stream of where an update's tokens stand
 POSITIONS = "position norm norm_at_start updates trained".split()
+
+Drawn = tuple[int, Batch, Generator]  # the length of an update, its batch, and the generator of where its tokens stand
 
 
 @dataclass
@@ -64,15 +66,11 @@ def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | 
     again = [journal.done] if journal.done else []  # a checkpoint is made before anything that follows an update
     saved = time.perf_counter()
 
-    drawn: dict[int, tuple[int, Batch, Generator]] = {}
+    def one(update: int) -> Drawn:
+        length, batch = source.training(update, settings.lengths, settings.batch, settings.mix)
+        return length, batch.to(experiment.device), rng(experiment.seed, PLACES, update)
 
-    def draw(update: int) -> tuple[int, Batch, Generator]:
-        if update not in drawn:
-            for later in range(update, min(update + AHEAD, settings.updates + 1)):
-                length, batch = source.training(later, settings.lengths, settings.batch, settings.mix)
-                drawn[later] = length, batch, rng(experiment.seed, PLACES, later)
-        length, batch, places = drawn.pop(update)
-        return length, batch.to(experiment.device), places
+    draw = _ahead(one, settings.updates)
 
     @cache
     def of_length(length: int, update: int) -> int:
@@ -110,6 +108,25 @@ def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | 
     loss = {"loss": sum(losses) / len(losses), "loss_floor": source.loss_floor(settings.lengths)}
     last = {"update": progress.update} | loss
     return last | {"train_flops": journal.flops, "train_seconds": time.perf_counter() - journal.began}
+
+
+def _ahead(draw: Callable[[int], Drawn], last: int) -> Callable[[int], Drawn]:
+    """``draw`` for updates that come one after the other until ``last``, AHEAD of them at once.
+
+    After a signal no more than is asked for, so that the update that a checkpoint waits for comes soon.
+    """
+    drawn: dict[int, Drawn] = {}
+
+    def drawing(update: int) -> Drawn:
+        if update not in drawn:
+            drawn[update] = draw(update)
+            for later in range(update + 1, min(update + AHEAD, last + 1)):
+                if signals.received():
+                    break
+                drawn[later] = draw(later)
+        return drawn.pop(update)
+
+    return drawing
 
 
 def _save(where: Path, progress: train.Progress, model: GPT, optimizer: Optimizer, journal: Journal) -> None:

@@ -203,6 +203,15 @@ def test_the_page_says_what_was_kept_and_what_was_not(plain):
     assert "not installed" in page.page(absent)
 
 
+def test_the_page_names_every_commit_of_its_rows(plain):
+    first, other = plain.assign(commit="a" * 40, dirty=False), plain.assign(commit="b" * 40, dirty=True)
+    split = first.where(first["family"] != "decoding", other)
+    said = page.page(split)
+    assert "decoding at commit `bbbbbbbb` with changes" in said
+    assert "at commit `aaaaaaaa`" in said
+    assert "`aaaaaaaa` with changes" not in said
+
+
 def test_quick_rows_make_no_page(tmp_path, capsys):
     path = tmp_path / "bench.csv"
     synthetic(quick=True).to_csv(path, index=False)

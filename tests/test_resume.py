@@ -126,6 +126,7 @@ def interrupting(monkeypatch, at, numbers):
 
     places = {
         "start": (1, experiment, "check"),
+        "drawing": (9, draw.Source, "training"),
         "training": (8, train, "objective"),
         "save": (5, store.disk, "write"),  # config, record, record, tensors, facts
         "validation": (2, training, "evaluate"),
@@ -142,7 +143,7 @@ def quiet_end(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("at", ["start", "training", "save", "validation", "evaluation"])
+@pytest.mark.parametrize("at", ["start", "drawing", "training", "save", "validation", "evaluation"])
 @pytest.mark.parametrize(
     ("numbers", "code"),
     [
@@ -163,11 +164,25 @@ def test_a_signal_leaves_a_verified_checkpoint_and_its_exit_code(at, numbers, co
     record = store.from_json(folder / "run.json")
     assert (record["status"], record["reason"]) == ("PREEMPTED", signal.Signals(numbers[0]).name)
     found = store.load_checkpoint(folder)
-    reached = {"start": 1, "training": 8, "save": 6, "validation": 12, "evaluation": 24}
+    reached = {"start": 1, "drawing": 9, "training": 8, "save": 6, "validation": 12, "evaluation": 24}
     assert (found.facts["update"], found.complaints) == (reached[at], [])
     assert main(line) == 0
     assert differences(tmp_path, quiet_end) == []
     assert store.from_json(folder / "run.json")["resumed"] == 1
+
+
+def test_batches_drawn_ahead_are_those_of_their_updates_and_none_follow_a_signal(monkeypatch):
+    drawn, came = [], []
+    monkeypatch.setattr(signals, "received", lambda: bool(came))
+    ahead = training._ahead(lambda update: drawn.append(update) or update, last=18)
+    assert [ahead(update) for update in range(3, 6)] == [3, 4, 5]
+    assert drawn == list(range(3, 3 + training.AHEAD))
+    came.append(signal.SIGTERM)
+    assert [ahead(update) for update in range(6, 13)] == list(range(6, 13))
+    assert drawn == list(range(3, 13)), "after a signal one at a time"
+    came.clear()
+    assert [ahead(update) for update in range(13, 19)] == list(range(13, 19))
+    assert drawn == list(range(3, 19)), "no batch twice, none after the last update"
 
 
 def test_a_process_that_gets_a_signal_leaves_within_five_seconds(victims, undisturbed, tmp_path):

@@ -222,6 +222,7 @@ def _overhead(scale: Scale, root: Path) -> Iterator[Comparison]:
         model = commands.build(experiment)
     drawn = commands.Source.of(experiment).batch(16, experiment.train.batch)
     flops = {name: scale.updates * cost.training_flops(model, drawn) for name in ("whole run", "bare updates")}
+    # in one process: two that do the same differ by more than what is looked for
     run = Subject("run", commands.parts, (line, str(root / "run")), warm=0)
     entries = tuple(Entry(run, 16, (name,), flops=flops.get(name), part=name) for name in commands.PARTS)
     yield Comparison("overhead", f"{scale.updates} updates", "whole run", (*entries, *_ceilings(scale)), scale.few)

@@ -17,7 +17,7 @@ Line = tuple[str, ...]
 
 
 def parts(line: Line, root: str) -> Callable[[str], object]:
-    """What does one of PARTS of the training that a command line describes, one process: they differ by little."""
+    """What does one of PARTS, by its name, of the training that a command line describes."""
     (experiment,) = config.points(line)
     train.optimizer(build(experiment), experiment.train)  # the first imports much
     made = {name: make(experiment, root) for name, make in PARTS.items()}

@@ -10,11 +10,12 @@ from harness.nearest import Refusal
 
 HEAD = """# How fast it is
 
-Every number here is from `python -m harness bench` on one machine: subjects lie in processes of their own
-with one thread each and are timed in rounds, one after the other, so that whatever else the machine does meets all of
-them. A time is a median with the quartiles beside it; a ratio is the median over rounds of one subject's time over
-the other's in the same round. Shares are of what the machine was seen to do in the same comparison: `matrix`, the
-best rate of a product of two large float32 matrices, and `copy`, bytes read and written by a copy that fits no cache.
+Every number here is from `python -m harness bench` on one machine: subjects lie in processes of their own (the parts
+of one run in one) with one thread each and are timed in rounds, one after the other, so that whatever else the machine
+does meets all of them. A time is a median with the quartiles beside it; a ratio is the median over rounds of one
+subject's time over the other's in the same round. Shares are of what the machine was seen to do in the same
+comparison: `matrix`, the best rate of a product of two large float32 matrices, and `copy`, bytes read and written by a
+copy that fits no cache.
 2 layers, 4 heads, batch 64, 64 tokens, a vocabulary of 128, float32, no dropout, learning rate 1e-3 where nothing
 else is said.
 
@@ -82,8 +83,8 @@ def _machine(rows: pd.DataFrame) -> str:
     ]
     versions = ", ".join(f"{name} {first[name]}" for name in ("torch", "transformers", "x_transformers", "python"))
     commits = "; ".join(
-        f"{', '.join(same['family'].unique())} at commit `{str(commit)[:8]}`{' with changes' if dirty else ''}"
-        for (commit, dirty), same in rows.groupby(["commit", "dirty"], sort=False)
+        f"{', '.join(same['family'].unique())} at commit `{str(commit)[:8]}`" + " with changes" * (str(dirty) == "True")
+        for (commit, dirty), same in rows.groupby(["commit", "dirty"], sort=False, dropna=False)
     )
     return f"Measured on: {first['cpu']}, one thread, {versions}; {', '.join(rates)}; {commits}.\n"
 
