@@ -2,9 +2,11 @@
 
 import argparse
 import importlib.util
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,33 +15,53 @@ from harness.examples import EXAMPLES
 from harness.nearest import Refusal, unknown
 
 VERBS = verbs.names()
+DEBUG = "--debug"
+STORY = logging.getLogger("harness")
 
 
 def main(line: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0 done, 1 something failed, 2 refused, 75 preempted, 130 Ctrl-C."""
     words = list(sys.argv[1:] if line is None else line)
-    try:
-        _own_tasks()
-        named = bool(words) and not words[0].startswith("-") and "=" not in words[0]
-        verb = words.pop(0) if named else verbs.FIRST
-        if verb not in VERBS:
-            raise unknown("verb ", verb, VERBS)
-        if verb == verbs.FIRST and not words:
-            _parser(verb).print_help()
-            return 2
-        return verbs.load(verb).run(_arguments(verb, words))
-    except Refusal as refusal:
-        print(f"harness: {refusal}", file=sys.stderr)
+    with _told(STORY, DEBUG in words):
+        try:
+            return _done([word for word in words if word != DEBUG])
+        except BrokenPipeError:  # whoever read along has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except (signals.Interrupted, KeyboardInterrupt) as interrupted:
+            STORY.debug("where", exc_info=True)
+            print("harness: interrupted; the same command does what is missing", file=sys.stderr)
+            return getattr(interrupted, "code", 130)
+        except Exception as error:
+            STORY.debug("where", exc_info=True)
+            named = "" if isinstance(error, Refusal | OSError) else f"{type(error).__name__}: "
+            more = f"; this is a mistake of ours, {DEBUG} shows where" if named else ""
+            print(f"harness: {named}{error}{more}", file=sys.stderr)
+            return 2 if isinstance(error, Refusal) else 1
+
+
+def _done(words: list[str]) -> int:
+    _own_tasks()
+    named = bool(words) and not words[0].startswith("-") and "=" not in words[0]
+    verb = words.pop(0) if named else verbs.FIRST
+    if verb not in VERBS:
+        raise unknown("verb ", verb, VERBS)
+    if verb == verbs.FIRST and not words:
+        _parser(verb).print_help()
         return 2
-    except BrokenPipeError:  # whoever read along has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        print(f"harness: {error}", file=sys.stderr)
-        return 1
-    except (signals.Interrupted, KeyboardInterrupt) as interrupted:
-        print("harness: interrupted; the same command does what is missing", file=sys.stderr)
-        return getattr(interrupted, "code", 130)
+    return verbs.load(verb).run(_arguments(verb, words))
+
+
+@contextmanager
+def _told(story: logging.Logger, wanted: bool) -> Iterator[None]:
+    """With ``--debug`` what is told of an error is followed by where it came from."""
+    handler = logging.StreamHandler()
+    story.addHandler(handler)
+    story.setLevel(logging.DEBUG if wanted else logging.WARNING)
+    try:
+        yield
+    finally:
+        story.removeHandler(handler)
 
 
 def _own_tasks() -> None:
@@ -71,6 +93,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = _Parser(program, description=about, epilog=EXAMPLES[verb], formatter_class=form, allow_abbrev=False)
     verbs.load(verb).add_arguments(parser)
+    parser.add_argument(DEBUG, action="store_true", help="show where an error came from")
     return parser
 
 

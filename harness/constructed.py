@@ -46,11 +46,11 @@ def run(task: Task, name: str, lengths: Sequence[int], words: Sequence[str], roo
         record |= {"fingerprint": fingerprint(experiment), "update": 0, "train_flops": 0, "loss": None}
         record |= {"loss_floor": None, "started": _now(), "reason": None}
         store.write(where / "config.yaml", store.to_yaml(experiment.settings()))
-        store.write(where / "run.json", store.to_json(record | {"status": "RUNNING", "changed": _now()}))
+        store.save_record(where, record | {"status": "RUNNING", "changed": _now()})
         tensors = {f"model.{key}": tensor.contiguous() for key, tensor in model.state_dict().items()}
         store.save_checkpoint(where, 0, tensors, {})
         rows.measure(experiment, model, where, rows.missing(experiment, model, where, record), quiet=False)
-        store.write(where / "run.json", store.to_json(record | {"status": "DONE", "changed": _now()}))
+        store.save_record(where, record | {"status": "DONE", "changed": _now()})
     return where
 
 

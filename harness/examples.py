@@ -66,6 +66,11 @@ examples:
   python -m harness theory task=late_rule task.values=5 length=4,6  classes at every cut of both lengths
   python -m harness theory task=pairwise task.norm=hamming task.values=2 task.alpha=2 --curve task.dim=2,3,4,5,6
 """,
+    "status": """\
+examples:
+  python -m harness status                                          sweeps, who runs what, what failed and why
+  python -m harness status --results /shared/results                from any machine that sees the folder
+""",
     "bench": """\
 examples:
   python -m harness bench                                           a quarter of an hour; results/bench/bench.csv

@@ -31,7 +31,7 @@ def check(experiment: Experiment, root: Path) -> None:
     with refusing():
         build(experiment)
     where = folder(experiment, root)
-    record = _record(where)
+    record = store.load_record(where)
     if "sha256" in record.get("init_from", {}):
         _hold_origin(record["init_from"], where, root)
     if "update" in record or record.get("status") == "DIVERGED":
@@ -97,8 +97,8 @@ def _go_on(experiment: Experiment, model: GPT, where: Path, root: Path, quiet: b
         raise
     except Exception as error:
         status = "OOM" if _out_of_memory(error) else "FAILED"
-        _note(where, record, status=status, reason=f"{type(error).__name__}: {error}")
-        store.write(where / "log.txt", traceback.format_exc())
+        _note(where, record, status=status, reason=_reason(error, experiment.device))
+        store.append(where / store.LOG, traceback.format_exc())
         raise
 
 
@@ -141,7 +141,7 @@ def _first(experiment: Experiment, root: Path) -> tuple[Path, Json] | None:
     there = {folder.name: folder for folder in store.runs(root)}
     if name not in there:
         raise unknown("train.init_from=", name, there, list(there)[:20])
-    record = _record(there[name])
+    record = store.load_record(there[name])
     if "update" not in record:
         raise Refusal(f"train.init_from={name}: its training is not finished, its status is {record['status']}")
     with refusing():
@@ -184,21 +184,25 @@ def _start(experiment: Experiment, model: GPT, root: Path) -> Json:
     return began
 
 
-def _record(where: Path) -> Json:
-    """What is known of a run, nothing if it never began."""
-    return store.from_json(where / "run.json") if (where / "run.json").exists() else {}
+def over(experiment: Experiment, root: Path) -> bool:
+    """Whether nothing is missing of a run; not of one whose folder cannot be read."""
+    experiment = settled(experiment)
+    try:
+        return _over(experiment, build(experiment).to(experiment.device), folder(experiment, root))
+    except OSError:
+        return False
 
 
 def _over(experiment: Experiment, model: GPT, where: Path) -> bool:
     """Whether nothing is missing."""
-    record = _record(where)
+    record = store.load_record(where)
     done = record.get("status") == "DONE" and not rows.missing(experiment, model, where, record)
     return done or record.get("status") == "DIVERGED"
 
 
 def _begun(experiment: Experiment, where: Path) -> Json:
     """The record of a run that goes on or begins; what was trained stays in its settings and its fingerprint."""
-    record, settings = _record(where), experiment.settings()
+    record, settings = store.load_record(where), experiment.settings()
     if "update" in record:
         settings = store.from_yaml(where / "config.yaml") | {"evaluate": settings["evaluate"]}
     if not record:
@@ -221,11 +225,19 @@ def _begun(experiment: Experiment, where: Path) -> Json:
 
 def _note(where: Path, record: Json, **facts: Any) -> None:
     record |= facts | {"changed": _now()}
-    store.write(where / "run.json", store.to_json(record))
+    store.save_record(where, record)
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _reason(error: Exception, device: str) -> str:
+    """What a failure was, in a sentence."""
+    said = f"{type(error).__name__}: {error}"
+    lost = device == "cuda" and not isinstance(error, torch.OutOfMemoryError) and "CUDA" in str(error)
+    more = "the GPU does not answer any more; on one that does, the same command goes on from the last checkpoint"
+    return f"{more} ({said.splitlines()[0]})" if lost else said
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -83,7 +83,7 @@ def look(
 
 def restored(folder: Path, experiment: Experiment) -> GPT:
     """The model that a run's training ended with, in float64. Raises ValueError, in a sentence, if it has none."""
-    record = store.from_json(folder / "run.json")
+    record = store.load_record(folder)
     now = versions(experiment)
     for what in ("task", "attention"):
         was = record["versions"][what]

@@ -90,7 +90,7 @@ def records(roots: Sequence[Path], runs: Sequence[str]) -> dict[str, dict]:
     for run in (run for run in runs if run in folders):
         try:
             configs[run] = store.to_yaml(store.from_yaml(folders[run] / "config.yaml"))
-            fingerprints[run] = store.from_json(folders[run] / "run.json").get("fingerprint", {})
+            fingerprints[run] = store.load_record(folders[run]).get("fingerprint", {})
         except OSError:  # it is in the table, with what is wrong with it
             continue
     studies = [record for _, record in store.load_studies(roots)]

@@ -34,7 +34,7 @@ def instance(experiment: Experiment, length: int) -> Iterator[str]:
 
 def written(folder: Path, experiment: Experiment, length: int, split: str) -> Iterator[str]:
     """What the model of a run wrote on its first two test items, and on the first that it got wrong, in lines."""
-    record = store.from_json(folder / "run.json")
+    record = store.load_record(folder)
     model = trained(folder, experiment, record)
     source = Source.of(experiment)
     batch = source.items(split, length, BLOCK)

@@ -19,7 +19,7 @@ FLOORS = [  # a room uses rooms on the floors below it
     "launch show inside check bench",
     "experiment validity",
     "constructed",
-    "training rows identity pages theory",
+    "training rows identity pages theory status",
     "train evaluate store",
     "report cost squeeze",
     "model draw catalogue baselines",
@@ -31,7 +31,7 @@ FLOORS = [  # a room uses rooms on the floors below it
     "seeding nearest signals examples memory",
 ]
 LIGHT = "__main__ catalogue config examples nearest pages scratchpad sections seeding settings".split()  # no torch
-LIGHT += "store study report verbs".split()
+LIGHT += "status store study report verbs".split()
 
 
 def nodes(source, kind):

@@ -49,6 +49,35 @@ def test_the_console_script_does_not_mind_it(tmp_path):
     assert "pairwise" in done.stdout
 
 
+def test_debug_shows_where_a_refusal_came_from(capsys):
+    assert main(["task=pairwsie"]) == 2
+    plain = capsys.readouterr().err
+    assert (plain.count("\n"), "Traceback" in plain) == (1, False)
+    assert main(["task=pairwsie", "--debug"]) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(plain)
+    assert "Traceback" in said
+
+
+def test_a_mistake_of_ours_is_a_sentence_too(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(store, "runs", lambda root: 1 / 0)
+    assert main(["status", "--results", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said == "harness: ZeroDivisionError: division by zero; this is a mistake of ours, --debug shows where\n"
+    assert main(["--debug", "status"]) == 1
+    assert "in standings" in capsys.readouterr().err
+
+
+def test_debug_shows_where_a_run_failed(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(rows, "evaluate", lambda *_: 1 / 0)
+    line = [*SMALL, "train.updates=3", "--results", str(tmp_path)]
+    assert main(line) == 1
+    said = capsys.readouterr().err
+    assert (said.count("ZeroDivisionError"), "Traceback" in said, "log.txt" in said) == (1, False, True)
+    assert main([*line, "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory):
     """Eight small runs: two variants, two scratchpads, two seeds; a trace beside ``none`` makes no further run."""

@@ -310,6 +310,16 @@ def test_a_failed_run_says_why_and_is_tried_again(error, status, tmp_path, monke
     assert (record["reason"], record["resumed"]) == (None, 1)
 
 
+def test_a_gpu_that_does_not_answer_is_told_in_a_sentence():
+    error = RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might be reported later")
+    said = experiment._reason(error, "cuda")
+    assert said.startswith("the GPU does not answer any more; on one that does, the same command goes on")
+    assert said.endswith("(RuntimeError: CUDA error: unspecified launch failure)")
+    assert experiment._reason(error, "cpu") == f"RuntimeError: {error}"
+    full = torch.OutOfMemoryError("CUDA out of memory")
+    assert experiment._reason(full, "cuda") == "OutOfMemoryError: CUDA out of memory"
+
+
 def test_the_loop_is_golden():
     """One update in float64: a change of these digits needs a new ``train.VERSION``."""
     point = replace(small(), seed=5)

@@ -1,5 +1,10 @@
 """Several runs: each in a process of its own, none hurts another, and alone or in a sweep gives the same bits."""
 
+import os
+import signal
+import time
+from threading import Thread
+
 import numpy as np
 import pytest
 import torch
@@ -42,13 +47,76 @@ def test_a_run_that_is_killed_without_a_word_gets_its_reason(tmp_path):
         def join(self):
             pass
 
-    running = {"status": "RUNNING", "run": "x"}
-    store.write(tmp_path / "run.json", store.to_json(running))
+    assert not launch._ended(Killed(), tmp_path)  # before it began
+    assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
+    running = {"status": "RUNNING", "run": "x", "format": 1}
+    store.save_record(tmp_path, running)
     with store.claim(tmp_path):  # it was killed before it could tell that another process works on the run
         assert not launch._ended(Killed(), tmp_path)
         assert store.from_json(tmp_path / "run.json") == running
     assert not launch._ended(Killed(), tmp_path)
     assert store.from_json(tmp_path / "run.json") == running | {"status": "FAILED", "reason": "killed by SIGKILL"}
+    assert (tmp_path / "log.txt").read_text() == 3 * "killed by SIGKILL\n"
+
+
+@pytest.fixture(scope="module")
+def three_of_twenty(tmp_path_factory):
+    """(results folder, {what happens to it: folder}, how launch says that each ended)"""
+    root = tmp_path_factory.mktemp("twenty")
+    points = [point for seed in range(17) for point in config.points([*SMALL, f"seed={seed}"])]
+    dying = {
+        "exception": config.points([*SMALL, "seed=17"]),
+        "killed": config.points([*SMALL, "seed=18", "train.updates=1000000"]),
+        "memory": config.points([*SMALL, "seed=19", "train.batch=1000000000000"]),
+    }
+    where = {name: identity.folder(point, root) for name, (point,) in dying.items()}
+    store.write(where["exception"] / "checkpoint", "a file stands where this run's folder has to be")
+    killer = Thread(target=kill_once_claimed, args=(where["killed"],))
+    killer.start()
+    points[3:3] = [point for (point,) in dying.values()]
+    ended = launch.launch(points, root, jobs=2)
+    killer.join()
+    return root, where, ended
+
+
+def kill_once_claimed(folder):
+    """Kill whoever begins to train there."""
+    last = time.monotonic() + 120
+    while not any((folder / "checkpoint").glob("*/manifest.json")) and time.monotonic() < last:
+        time.sleep(0.01)
+    os.kill(store.owner(folder)["pid"], signal.SIGKILL)
+
+
+def test_three_of_twenty_die_in_three_ways_and_seventeen_are_done(three_of_twenty):
+    root, where, ended = three_of_twenty
+    assert [folder for folder, done in ended.items() if not done] == list(where.values())
+    frame = store.read([root]).groupby("run").first()
+    assert frame["status"].value_counts().to_dict() == {"DONE": 17, "FAILED": 2, "OOM": 1}
+    reasons = {name: frame.loc[folder.name, "reason"] for name, folder in where.items()}
+    assert "checkpoint" in reasons["exception"]
+    assert reasons["killed"] == "killed by SIGKILL"
+    assert reasons["memory"].startswith(("MemoryError", "RuntimeError", "_ArrayMemoryError"))
+
+
+def test_the_log_of_each_lies_in_its_folder(three_of_twenty):
+    root, where, _ = three_of_twenty
+    logs = {folder: (folder / "log.txt").read_text() for folder in store.runs(root)}
+    assert len(logs) == 20
+    assert all(log.count(" pid ") == 1 for log in logs.values())
+    assert "Traceback" in logs[where["exception"]]
+    assert logs[where["killed"]].endswith("killed by SIGKILL\n")
+    assert "Traceback" in logs[where["memory"]]
+    assert sum("Traceback" in log for log in logs.values()) == 2
+
+
+def test_what_failed_is_tried_again_and_what_is_done_is_left_alone(three_of_twenty, capsys):
+    root, where, _ = three_of_twenty
+    (where["exception"] / "checkpoint").unlink()
+    before = {folder: (folder / "log.txt").read_bytes() for folder in store.runs(root)}
+    line = ["-m", *SMALL, "seed=0,1,17", "--results", str(root)]
+    assert main(line) == 0, capsys.readouterr().err
+    changed = [folder for folder, log in before.items() if (folder / "log.txt").read_bytes() != log]
+    assert changed == [where["exception"]]
 
 
 def test_everything_is_checked_before_anything_starts(tmp_path, capsys, monkeypatch):

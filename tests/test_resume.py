@@ -467,7 +467,7 @@ def test_a_sweep_does_not_touch_the_run_of_another_process(tmp_path):
         line = [sys.executable, "-m", "harness", "-m", *SMALL, "seed=0,1", "--results", str(tmp_path)]
         done = subprocess.run(line, capture_output=True, text=True, timeout=120)
         assert store.from_json(held / "run.json") == record
-        assert {path.name for path in held.iterdir()} == {"claim", "config.yaml", "run.json"}
+        assert {path.name for path in held.iterdir()} == {"claim", "config.yaml", "log.txt", "run.json"}
     assert done.returncode == 1
     assert f"another process works on {held.name}: host {HERE} pid {os.getpid()}" in done.stderr
     assert [store.from_json(f / "run.json")["status"] for f in store.runs(tmp_path) if f != held] == ["DONE"]

@@ -7,6 +7,7 @@ import os
 import pickletools
 import stat
 import zipfile
+from functools import partial
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -158,6 +159,36 @@ def test_the_calls_that_are_broken_are_the_calls_that_are_made(disk, tmp_path):
         for when in ("before", "after"):
             raised, _, _ = writing(store.write, disk, tmp_path / "scores.csv", f"{when} {step}", Killed())
             assert isinstance(raised, Killed)
+
+
+def test_no_failure_of_the_disk_loses_a_line_of_a_log_untold(tmp_path, monkeypatch):
+    log, written = tmp_path / "log.txt", os.write
+    store.append(log, "one\n")
+    store.append(log, "two\n")
+    for number in (errno.ENOSPC, errno.EROFS, errno.EIO):
+        for name in ("open", "write", "fsync"):
+            with monkeypatch.context() as patch:
+                patch.setattr(os, name, partial(refuse, OSError(number, os.strerror(number))))
+                with pytest.raises(OSError, match=f"{log} cannot be written .* 6 bytes needed, [0-9]+ free"):
+                    store.append(log, "three\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", lambda handle, data: written(handle, data[:2]))
+        with pytest.raises(OSError, match="short write"):
+            store.append(log, "three\n")
+    assert log.read_text().startswith("one\ntwo\n")
+
+
+def refuse(error, *_):
+    raise error
+
+
+def test_results_of_a_newer_harness_are_named_as_such(tmp_path):
+    where = filled(tmp_path)
+    store.write(where / "run.json", store.to_json(RECORD | {"format": 2}))
+    with pytest.raises(Corrupt, match=r"written by a newer harness \(format 2, this one reads 1\): update this one"):
+        store.read_run(where)
+    store.save_record(where, RECORD)
+    assert store.load_record(where) == RECORD | {"format": 1}
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -469,6 +500,7 @@ SPOILT = {
     "config": lambda where: (where / "config.yaml").write_text("a: !!python/name:os.system"),
     "no_config": lambda where: (where / "config.yaml").write_text("seed: 0\n"),
     "record": lambda where: (where / "run.json").write_text("[]"),
+    "newer": lambda where: store.write(where / "run.json", store.to_json(RECORD | {"format": 2})),
     "no_versions": lambda where: (where / "run.json").write_text('{"run": "a"}'),
     "versions": lambda where: (where / "run.json").write_text('{"run": "a", "versions": 3}'),
     "run_elsewhere": lambda where: (where / "run.json").write_text('{"run": "../../a", "versions": {}}'),

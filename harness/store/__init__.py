@@ -3,21 +3,25 @@
 Nothing is pickled; everything that is read back is checked.
 """
 
-from harness.store.checkpoints import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint
-from harness.store.claims import Claimed, claim
-from harness.store.disk import Corrupt, scratch, write
+from harness.store.checkpoints import Checkpoint, has_checkpoint, load_checkpoint, reached, save_checkpoint
+from harness.store.claims import Claimed, claim, owner
+from harness.store.disk import Corrupt, append, opened, scratch, write
 from harness.store.frames import folders, read, read_curves, read_folders, read_run, run_folder, runs
+from harness.store.records import LOG, Sweep, load_record, load_sweep, save_record, save_sweep, sweeps
 from harness.store.scores import item_key, load_scores, save_scores
 from harness.store.studies import load_studies, load_table, save_study, save_table
-from harness.store.text import LARGE, SMALL, Json, from_csv, from_json, from_yaml, to_csv, to_json, to_yaml
+from harness.store.text import LARGE, SMALL, Json, from_csv, from_json, from_yaml, printable, to_csv, to_json, to_yaml
 
 __all__ = [
     "LARGE",
+    "LOG",
     "SMALL",
     "Checkpoint",
     "Claimed",
     "Corrupt",
     "Json",
+    "Sweep",
+    "append",
     "claim",
     "folders",
     "from_csv",
@@ -26,9 +30,15 @@ __all__ = [
     "has_checkpoint",
     "item_key",
     "load_checkpoint",
+    "load_record",
     "load_scores",
     "load_studies",
+    "load_sweep",
     "load_table",
+    "opened",
+    "owner",
+    "printable",
+    "reached",
     "read",
     "read_curves",
     "read_folders",
@@ -36,10 +46,13 @@ __all__ = [
     "run_folder",
     "runs",
     "save_checkpoint",
+    "save_record",
     "save_scores",
     "save_study",
+    "save_sweep",
     "save_table",
     "scratch",
+    "sweeps",
     "to_csv",
     "to_json",
     "to_yaml",

@@ -80,6 +80,11 @@ def has_checkpoint(folder: Path) -> bool:
     return bool(_generations(folder))
 
 
+def reached(folder: Path) -> int:
+    """The update of the newest checkpoint, 0 if there is none."""
+    return max((int(generation.name) for generation in _generations(folder)), default=0)
+
+
 def _verified(generation: Path) -> tuple[dict[str, bytes], Json]:
     """The parts of a checkpoint and its manifest. Raises Corrupt unless each part is what the manifest says."""
     manifest = from_json(generation / MANIFEST)

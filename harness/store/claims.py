@@ -64,6 +64,11 @@ def claim(folder: Path) -> Iterator[None]:
         disk.remove_empty(taken)
 
 
+def owner(folder: Path) -> Json | None:
+    """Who works on a run just now (host, pid, since); None if nobody does."""
+    return next((found for file in _files(folder / "claim") if (found := _living(file))), None)
+
+
 def _files(taken: Path) -> list[Path]:
     try:
         return list(taken.iterdir())

@@ -31,13 +31,38 @@ def write(path: Path, data: bytes | str) -> None:
         _sync(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        free = shutil.disk_usage(path.parent).free
-        raise OSError(f"{path} cannot be written ({error}): {len(data)} bytes needed, {free} free") from error
+        raise _unwritten(path, error, data) from error
+
+
+def append(path: Path, text: str) -> None:
+    """Add a text to the end of a file, whoever else adds to it. Raises OSError, as :func:`write` does."""
+    data = text.encode()
+    try:
+        handle = opened(path)
+        try:
+            if os.write(handle, data) != len(data):
+                raise OSError("short write")
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise _unwritten(path, error, data) from error
+
+
+def opened(path: Path) -> int:
+    """A descriptor of a file, for what is written to go to its end. Whoever asks for it closes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
 
 
 def scratch() -> tempfile.TemporaryDirectory:
     """A folder that is gone once its context is left."""
     return tempfile.TemporaryDirectory(prefix="harness-")
+
+
+def _unwritten(path: Path, error: OSError, data: bytes) -> OSError:
+    free = shutil.disk_usage(path.parent).free
+    return OSError(f"{path} cannot be written ({error}): {len(data)} bytes needed, {free} free")
 
 
 def _sync(folder: Path) -> None:

@@ -1,18 +1,17 @@
 """Run folders as one frame: a row per score."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from harness.store.disk import Corrupt
+from harness.store.records import RECORD, load_record
 from harness.store.scores import largest, load_rows
-from harness.store.text import Json, from_csv, from_json, from_yaml
+from harness.store.text import NAME, Json, from_csv, from_yaml
 
 NAMES = ("task", "attention", "scratchpad")
 KNOWN = ("recipe", "status", "reason", "loss", "loss_floor")  # of a run's record
-NAME = re.compile(r"[\w-]+")  # files are named after these
 
 
 def run_folder(root: Path, name: str) -> Path:
@@ -22,7 +21,7 @@ def run_folder(root: Path, name: str) -> Path:
 
 def runs(root: Path) -> list[Path]:
     """The run folders of a results folder."""
-    return [folder for folder in sorted((root / "runs").glob("*/")) if (folder / "run.json").exists()]
+    return [folder for folder in sorted((root / "runs").glob("*/")) if (folder / RECORD).exists()]
 
 
 def folders(roots: Iterable[Path]) -> dict[str, Path]:
@@ -70,7 +69,7 @@ def read_curves(folders: Iterable[Path]) -> pd.DataFrame:
 
 def _about(folder: Path) -> Json:
     """What is the same in every row: settings, versions, status."""
-    record, settings = from_json(folder / "run.json"), _flat(from_yaml(folder / "config.yaml"))
+    record, settings = load_record(folder), _flat(from_yaml(folder / "config.yaml"))
     try:
         known = {"run": record["run"]} | {key: record.get(key) for key in KNOWN}
         versions = {f"version.{name}": number for name, number in record["versions"].items()}

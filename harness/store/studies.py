@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.store.disk import Corrupt, write
-from harness.store.frames import NAME
-from harness.store.text import Json, from_csv, from_json, to_csv, to_json
+from harness.store.text import LARGE, NAME, Json, from_csv, from_json, to_csv, to_json
 
 FOLDER = "studies"
 
@@ -44,7 +43,7 @@ def load_studies(roots: Iterable[Path]) -> list[tuple[Path, Json]]:
 
 
 def _checked(path: Path) -> Json:
-    record = from_json(path)
+    record = from_json(path, LARGE)  # of thousands of runs, maybe
     arms, named = record.get("arms"), [record.get("study"), record.get("size")]
     listed = isinstance(arms, dict) and all(isinstance(runs, list) for runs in arms.values())
     words = [*named, *(arms or {}), *(run for runs in arms.values() for run in runs)] if listed else [None]

@@ -17,13 +17,16 @@ LARGE = 16 * 2**20  # bytes of a table, or of all items of a run, that are read 
 SMALL = 64 * 2**10  # the same of a settings file or a record
 DEEPEST = 20  # levels of a settings file
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's reads a thousand files in a second
+NAME = re.compile(r"[\w-]+")  # files are named after these, and no terminal minds them
 NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)
 
 Json = dict[str, Any]
 
 
 def read(path: Path, largest: int) -> bytes:
-    """The bytes of a file. Raises Corrupt if there are more than ``largest``."""
+    """The bytes of a file. Raises Corrupt if there are more than ``largest``, and for a pipe or a device."""
+    if path.exists() and not path.is_file():
+        raise Corrupt(f"{path} is not a file")
     if path.stat().st_size > largest:
         raise Corrupt(f"{path} is larger than {largest} bytes")
     return path.read_bytes()
@@ -34,15 +37,20 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
-def from_json(path: Path) -> Json:
-    """A JSON object. Raises Corrupt for anything else."""
+def from_json(path: Path, largest: int = SMALL) -> Json:
+    """A JSON object of at most ``largest`` bytes. Raises Corrupt for anything else."""
     try:
-        value = json.loads(read(path, SMALL).decode(), parse_constant=_finite, parse_float=_finite)
+        value = json.loads(read(path, largest).decode(), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"{path} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise Corrupt(f"{path} is not a JSON object")
     return value
+
+
+def printable(text: Any) -> str:
+    """What a terminal shows as it stands: one line, without the characters that would steer it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
 def _finite(text: str) -> float:

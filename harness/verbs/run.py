@@ -83,8 +83,9 @@ def _tell(folders: Sequence[Path], several: bool):
     from harness.report import compare, summary
 
     begun = [folder for folder in folders if (folder / "run.json").exists()]
-    for folder in set(folders) - set(begun):
-        print(f"harness: {folder.name} was ended before it began", file=sys.stderr)
+    for folder in (folder for folder in folders if folder not in begun):
+        logged = f": {folder / store.LOG}" if (folder / store.LOG).exists() else ""
+        print(f"harness: {folder.name} was ended before it began{logged}", file=sys.stderr)
     if not begun:
         return None
     rows = store.read_folders(begun)
@@ -97,7 +98,7 @@ def _tell(folders: Sequence[Path], several: bool):
     for run, ended in status.items():
         if ended in ILL:
             reason = rows.loc[rows["run"] == run, "reason"].iloc[0]
-            logged = any(folder.name == run and (folder / "log.txt").exists() for folder in begun)
-            more = "; the whole story is in its log.txt" if logged and ended != "CORRUPT" else ""
+            logged = any(folder.name == run and (folder / store.LOG).exists() for folder in begun)
+            more = f"; the whole story is in its {store.LOG}" if logged and ended != "CORRUPT" else ""
             print(f"harness: {run} {ILL[ended]}: {reason}{more}", file=sys.stderr)
     return rows

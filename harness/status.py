@@ -1,0 +1,99 @@
+"""How far the sweeps of a results folder are: told by their records, claims and checkpoints, by no process."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from harness import store
+from harness.catalogue import aligned
+from harness.store import Json, printable
+
+STATES = "done diverged running interrupted failed unreadable waiting".split()
+ENDED = {"DONE": "done", "DIVERGED": "diverged", "FAILED": "failed", "OOM": "failed"}
+TOLD = 20  # runs told one by one, of a kind
+
+
+class Standing(NamedTuple):
+    """Where a run stands."""
+
+    run: str
+    state: str  # one of STATES
+    about: str  # of a running one who is at it and how far; otherwise the reason, if there is one
+
+
+def standings(root: Path) -> dict[str, Standing]:
+    """Every run that has begun, by name."""
+    return {folder.name: _standing(folder) for folder in store.runs(root)}
+
+
+def text(root: Path) -> str:
+    """A line for each sweep, then who runs what, what was interrupted, and what failed with its reason."""
+    there, complaints = standings(root), []
+    lines = [["", "points", *STATES]]
+    try:
+        studies = [record for _, record in store.load_studies([root])]
+    except OSError as error:
+        studies = []
+        complaints.append(f"\n{printable(error)}")
+    titles = {
+        frozenset(run for runs in study["arms"].values() for run in runs): f"{study['study']} {study['size']}"
+        for study in studies
+    }
+    for path in store.sweeps(root):
+        try:
+            sweep = store.load_sweep(path)
+        except OSError as error:
+            complaints.append(f"\n{printable(error)}")
+            continue
+        title = titles.get(frozenset(sweep.runs), f"sweep {sweep.name}")
+        lines.append([title, *_counts([there.get(run) for run in sweep.runs])])
+    lines.append(["all runs", *_counts(list(there.values()))])
+    return "\n".join([aligned(lines), *_one_by_one(there), *complaints])
+
+
+def _counts(found: Sequence[Standing | None]) -> list[str]:
+    counts = Counter("waiting" if one is None else one.state for one in found)
+    return [f"{len(found):,}", *(f"{counts[state]:,}" if counts[state] else "-" for state in STATES)]
+
+
+def _one_by_one(there: dict[str, Standing]) -> Iterator[str]:
+    for state in ("running", "interrupted", "failed", "unreadable"):
+        some = [one for one in there.values() if one.state == state]
+        if some:
+            again = "" if state == "running" else "; the same command tries again"
+            yield f"\n{state}{again}:" if state != "unreadable" else "\nunreadable:"
+            yield aligned([[f"  {printable(one.run)}", one.about] for one in some[:TOLD]])
+            if len(some) > TOLD:
+                yield f"  and {len(some) - TOLD:,} more"
+
+
+def _standing(folder: Path) -> Standing:
+    try:
+        record, owner = store.load_record(folder), store.owner(folder)
+        state = ENDED.get(str(record.get("status")), "interrupted")
+        if owner:
+            return Standing(folder.name, "running", _who(folder, record, owner))
+        reason = record.get("reason") or ("" if state in ("done", "diverged") else "its process is gone")
+        return Standing(folder.name, state, printable(reason))
+    except OSError as error:
+        return Standing(folder.name, "unreadable", printable(error))
+
+
+def _who(folder: Path, record: Json, owner: Json) -> str:
+    """Who is at a run, since when, and how far it has come."""
+    who = " ".join(f"{key} {owner[key]}" for key in ("host", "pid") if key in owner) or "somebody"
+    settings = store.from_yaml(folder / "config.yaml").get("train")
+    last = settings.get("updates") if isinstance(settings, dict) else None
+    far = "evaluates" if "update" in record else f"update {store.reached(folder)} of {last} saved"
+    return printable(f"{who}, {_since(owner)}, {far}")
+
+
+def _since(owner: Json) -> str:
+    """How long ago an owner came."""
+    try:
+        ago = int((datetime.now(UTC) - datetime.fromisoformat(str(owner["since"]))).total_seconds())
+    except (KeyError, ValueError, TypeError):
+        return "for some time"
+    return f"for {ago // 3600}:{ago // 60 % 60:02d}:{ago % 60:02d}"

@@ -1,0 +1,63 @@
+"""``run.json``, what is known of a run, and which runs a sweep has."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.store.disk import Corrupt, write
+from harness.store.text import LARGE, NAME, Json, from_json, to_json
+
+RECORD = "run.json"
+FORMAT = 1  # of a run's folder; a record without a number has this one
+SWEEPS = "sweeps"
+LOG = "log.txt"  # in a run's folder: what its processes said, whenever they ended
+
+
+class Sweep(NamedTuple):
+    """The runs of one command, whether they have begun or not."""
+
+    name: str
+    runs: tuple[str, ...]
+
+
+def load_record(folder: Path) -> Json:
+    """What is known of a run, nothing if it never began.
+
+    Raises Corrupt if that cannot be read, or was written by a harness that keeps its folders otherwise.
+    """
+    path = folder / RECORD
+    if not path.exists():
+        return {}
+    record = from_json(path)
+    if record.get("format", FORMAT) != FORMAT:
+        newer = f"was written by a newer harness (format {record['format']!r}, this one reads {FORMAT})"
+        raise Corrupt(f"{path} {newer}: update this one")
+    return record
+
+
+def save_record(folder: Path, record: Json) -> None:
+    """Write ``run.json``."""
+    write(folder / RECORD, to_json(record | {"format": FORMAT}))
+
+
+def save_sweep(root: Path, runs: Iterable[str]) -> None:
+    """Note the runs of a sweep; nothing is written if they are noted already."""
+    names = sorted(set(runs))
+    path = root / SWEEPS / f"{hashlib.sha256(' '.join(names).encode()).hexdigest()[:8]}.json"
+    if not path.exists():
+        write(path, to_json({"runs": names}))
+
+
+def sweeps(root: Path) -> list[Path]:
+    """The records of the sweeps of a results folder, the first noted first."""
+    return sorted((root / SWEEPS).glob("*.json"), key=lambda path: (path.lstat().st_mtime, path.name))
+
+
+def load_sweep(path: Path) -> Sweep:
+    """What a record says. Raises Corrupt, naming the file, if it is none."""
+    names = from_json(path, LARGE).get("runs")
+    named = isinstance(names, list) and all(isinstance(name, str) and NAME.fullmatch(name) for name in names)
+    if not (named and NAME.fullmatch(path.stem)):
+        raise Corrupt(f"{path} is not the record of a sweep")
+    return Sweep(path.stem, tuple(names))
