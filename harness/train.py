@@ -75,7 +75,7 @@ def fit(
 
     ``draw(update)`` gives its length, its batch, and the generator of where the batch's tokens stand.
     Nothing here is random, so an update is a function of the weights, the optimizer's moments and its number.
-    Raises Diverged before the update whose loss or gradient is not finite.
+    Raises Diverged before the update whose loss or gradient is not finite, and after the last if a weight is not.
     """
     last = done.loss if done else math.nan
     for update in range(done.update + 1 if done else 1, train.updates + 1):
@@ -92,3 +92,5 @@ def fit(
         optimizer.step()
         last = loss.item()
         yield Progress(update, length, last, norm.item(), rate(train, update))
+    if not all(torch.isfinite(parameter).all() for parameter in model.parameters()):
+        raise Diverged(f"update {train.updates}: a weight is not finite after it; the last finite loss was {last}")

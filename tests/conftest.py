@@ -11,6 +11,7 @@ import torch
 
 import tasks
 from harness import attention, config
+from tests import promises
 
 torch.set_num_threads(1)  # as a run does; tiny tensors gain nothing from more, and test processes share the cores
 
@@ -19,6 +20,36 @@ KINDS = {
     "inside": lambda task, one: one.at is not None,
     "dense": lambda task, one: task.so_far(one.prompt) is not None,  # there is an answer so far
 }
+
+
+def pytest_addoption(parser):
+    parser.addoption("--promises", metavar="PAGE", help="write what was tried against each promise to this page")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    found = promises.gathered(report for reports in terminalreporter.stats.values() for report in reports)
+    if found:
+        terminalreporter.section("promises")
+        terminalreporter.write(promises.table(found))
+    if page := config.getoption("--promises"):
+        promises.write(page, found)
+
+
+@pytest.fixture(scope="session")
+def times(request):
+    """See promises.py."""
+    whole = request.config.option.markexpr == "torture"
+    return lambda count: count if whole else -(-count // 10)
+
+
+@pytest.fixture
+def promise(record_property):
+    """See promises.py."""
+
+    def kept(row, tried=0, survived=0, twins=0, caught=0):
+        promises.record(record_property, row, tried=tried, survived=survived, twins=twins, caught=caught)
+
+    return kept
 
 
 def pytest_generate_tests(metafunc):

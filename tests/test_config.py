@@ -313,11 +313,28 @@ def outcome(words):
     return "experiments" if found and all(isinstance(point, Experiment) for point in found) else f"{found}"
 
 
+MISTYPED = [*LINES, "-m task=pairwise attention=softmax,linear seed=range(0,3) train.batch=8,16"]
+
+
 def test_a_mistyped_line_is_an_experiment_or_a_refusal():
-    lines = [*LINES, "-m task=pairwise attention=softmax,linear seed=range(0,3) train.batch=8,16"]
-    outcomes = {" ".join(words): outcome(words) for words in mutations(lines, 200)}
+    outcomes = {" ".join(words): outcome(words) for words in mutations(MISTYPED, 200)}
     assert set(outcomes.values()) == {"experiments", "refused"}, outcomes
     assert list(outcomes.values()).count("refused") > 100
+
+
+@pytest.mark.torture
+def test_three_hundred_mistyped_lines_are_refused_and_nothing_is_created(times, promise, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    lines = {" ".join(words): words for words in mutations(MISTYPED, 10 * times(300))}
+    refused = [words for words in lines.values() if outcome(words) == "refused"][: times(300)]
+    survived = 0
+    for words in refused:
+        began = perf_counter()
+        code, said = main(words), capsys.readouterr()
+        one = said.err.count("\n") == 1 and "Traceback" not in said.err
+        survived += code == 2 and one and perf_counter() - began < 2 and not any(tmp_path.iterdir())
+    assert len(refused) == times(300)
+    promise(9, len(refused), survived)
 
 
 # Whole command lines, in a folder without results.

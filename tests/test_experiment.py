@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import shutil
 from dataclasses import replace
@@ -287,6 +288,57 @@ def test_a_diverged_run_is_a_result(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "fit", None)  # and it is not tried again
     launch.launch([small("train.learning_rate=1e30")], tmp_path, jobs=1)
     assert store.read([tmp_path])["status"].tolist() == ["DIVERGED"]
+
+
+def injected(kind, value, update, real=train.objective):
+    """An objective whose loss, gradient or weights are not finite at this update."""
+    calls = []
+
+    def objective(model, *more):
+        calls.append(model)
+        if len(calls) != update:
+            return real(model, *more)
+        if kind == "weight":
+            with torch.no_grad():
+                list(model.parameters())[update % len(list(model.parameters()))].fill_(value)
+        loss = real(model, *more)
+        if kind == "gradient":
+            parameter = list(model.parameters())[update % len(list(model.parameters()))]
+            return loss + 0 * (parameter.flatten()[0] * 0 + 1).sqrt() * parameter.sum() * value
+        return loss * value if kind == "loss" else loss
+
+    return objective
+
+
+@pytest.mark.torture
+def test_what_is_not_finite_stops_at_that_update(tmp_path, monkeypatch, times, promise):
+    dice, flagged = np.random.default_rng(5), 0
+    for number in range(times(100)):
+        kind, value = ("loss", "gradient", "weight")[number % 3], (math.nan, math.inf)[number % 2]
+        update = int(dice.integers(1, 13))
+        monkeypatch.setattr(train, "objective", injected(kind, value, update))
+        folder = experiment.run(small(f"seed={number}"), tmp_path, quiet=True)
+        record = store.load_record(folder)
+        flagged += record["status"] == "DIVERGED" and record["reason"].startswith(f"update {update}: ")
+    promise(7, times(100), flagged)
+
+
+@pytest.mark.torture
+def test_a_loop_that_does_not_look_is_caught(tmp_path, monkeypatch, promise):
+    monkeypatch.setattr(train, "objective", injected("loss", math.nan, 3))
+    monkeypatch.setattr(torch, "isfinite", lambda tensor: torch.ones_like(tensor, dtype=torch.bool))
+    try:
+        status = store.load_record(experiment.run(small(), tmp_path, quiet=True))["status"]
+    except ValueError:  # what it writes down is no number
+        status = "FAILED"
+    promise(7, twins=1, caught=status != "DIVERGED")
+
+
+def test_weights_that_the_last_update_spoilt_are_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "rate", lambda *_: 1e38)
+    folder = experiment.run(small("train.updates=1", "train.warmup=0"), tmp_path, quiet=True)
+    record = store.load_record(folder)
+    assert (record["status"], "a weight is not finite" in record["reason"]) == ("DIVERGED", True)
 
 
 FAILURES = [(KeyError("no such token"), "FAILED"), (MemoryError("too much"), "OOM")]

@@ -87,7 +87,8 @@ def kill_once_claimed(folder):
     os.kill(store.owner(folder)["pid"], signal.SIGKILL)
 
 
-def test_three_of_twenty_die_in_three_ways_and_seventeen_are_done(three_of_twenty):
+@pytest.mark.torture
+def test_three_of_twenty_die_in_three_ways_and_seventeen_are_done(three_of_twenty, promise):
     root, where, ended = three_of_twenty
     assert [folder for folder, done in ended.items() if not done] == list(where.values())
     frame = store.read([root]).groupby("run").first()
@@ -95,6 +96,7 @@ def test_three_of_twenty_die_in_three_ways_and_seventeen_are_done(three_of_twent
     reasons = {name: frame.loc[folder.name, "reason"] for name, folder in where.items()}
     assert "checkpoint" in reasons["exception"]
     assert reasons["killed"] == "killed by SIGKILL"
+    promise(8, 17, int((frame["status"] == "DONE").sum()))
     assert reasons["memory"].startswith(("MemoryError", "RuntimeError", "_ArrayMemoryError"))
 
 

@@ -138,20 +138,31 @@ def disk(monkeypatch):
     return Disk(monkeypatch)
 
 
-def test_no_failure_of_the_disk_loses_the_old_bytes_or_goes_untold(disk, tmp_path):
-    assert list(silent_losses(store.write, disk, tmp_path / "scores.csv")) == []
+CASES = 3 * (1 + len(STEPS)) + 1
 
 
-def test_no_moment_of_a_kill_leaves_half_a_file(disk, tmp_path):
-    assert list(bad_states(store.write, disk, tmp_path / "scores.csv")) == []
+@pytest.mark.torture
+def test_no_failure_of_the_disk_loses_the_old_bytes_or_goes_untold(disk, tmp_path, promise):
+    lost = list(silent_losses(store.write, disk, tmp_path / "scores.csv"))
+    assert lost == []
+    promise(4, CASES, CASES - len(lost))
+
+
+@pytest.mark.torture
+def test_no_moment_of_a_kill_leaves_half_a_file(disk, tmp_path, promise):
+    bad = list(bad_states(store.write, disk, tmp_path / "scores.csv"))
+    assert bad == []
+    promise(2, 1 + 2 * len(STEPS), 1 + 2 * len(STEPS) - len(bad))
     store.write(tmp_path / "scores.csv", NEW)
     assert (tmp_path / "scores.csv").read_bytes() == NEW
 
 
+@pytest.mark.torture
+@pytest.mark.parametrize("row", [2, 4])
 @pytest.mark.parametrize("twin", [in_place, remove_and_rename])
-def test_a_careless_writer_is_caught(twin, disk, tmp_path):
-    assert list(bad_states(twin, disk, tmp_path / "scores.csv"))
-    assert list(silent_losses(twin, disk, tmp_path / "scores.csv"))
+def test_a_careless_writer_is_caught(twin, row, disk, tmp_path, promise):
+    found = {2: bad_states, 4: silent_losses}[row](twin, disk, tmp_path / "scores.csv")
+    promise(row, twins=1, caught=len(list(found)) > 0)
 
 
 def test_the_calls_that_are_broken_are_the_calls_that_are_made(disk, tmp_path):

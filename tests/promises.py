@@ -1,0 +1,75 @@
+"""The promises: what is tried against each, and how it ended, gathered from all tests into one table.
+
+A test marked ``torture`` asks for ``times`` and ``promise``: ``times(100)`` is 100 under ``pytest -m torture`` and a
+tenth of it otherwise; ``promise(row, tried, survived, twins, caught)`` holds that all survived and that every broken
+twin was caught, and adds both to the table, which is printed at the end and written to a page by ``--promises PAGE``.
+"""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+ROWS = {
+    1: ("kill -9 at any moment", "kills; every run ends with the bits of an undisturbed one"),
+    2: (
+        "kill at a chosen write",
+        "moments of a write, states of a run; the old bytes or the new ones, and it goes on",
+    ),
+    3: ("a signal with grace", "signals, in six phases; a verified checkpoint within 5 s, the same bits after it"),
+    4: (
+        "disk full, read-only, short write",
+        "failures at each call of a write, each write of a run; told, nothing lost",
+    ),
+    6: ("two processes, one run", "races of eight processes; one runs, seven say who"),
+    7: ("NaN", "injections into loss, gradient and weights; stopped at that update, marked"),
+    8: ("a run dies", "other runs of the sweep; all done, the dead one listed with its reason"),
+    9: ("bad config", "mistyped lines; exit 2 within 2 s, one line, no folder"),
+    12: ("the same sweep twice at once", "runs; trained by one process each"),
+    13: ("Ctrl-C in a sweep", "interrupts; gone within 5 s, no process left, finished by the same command"),
+}
+COUNTS = ("tried", "survived", "twins", "caught")
+HEAD = """\
+# What survives what
+
+Each promise is tried by tests that are marked `torture`: `pytest -m torture` at the numbers below, every other run of
+the tests at a tenth of them. A *broken twin* is a deliberately wrong implementation that the same test has to catch.
+The table is generated, on one machine with two cores, by
+
+```bash
+python -m pytest -m torture --promises docs/reliability.md
+```
+
+"""
+
+
+def record(properties, row, **counts):
+    """Note what a test tried."""
+    properties("promise", json.dumps({"row": row} | counts))
+    assert counts["survived"] == counts["tried"], f"{ROWS[row][0]}: {counts}"
+    assert counts["caught"] == counts["twins"], f"{ROWS[row][0]}: {counts}"
+    assert counts["tried"] or counts["twins"]
+
+
+def gathered(reports):
+    """row -> counts, over the reports of all tests."""
+    found = {}
+    for report in reports:
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "promise" and report.when == "call":
+                counts = json.loads(value)
+                found.setdefault(counts["row"], Counter()).update({key: counts[key] for key in COUNTS})
+    return dict(sorted(found.items()))
+
+
+def table(found):
+    """The promises as Markdown."""
+    lines = ["| # | hazard | what is tried and what is held | tried | survived | twins caught |", "| --- " * 6 + "|"]
+    for row, counts in found.items():
+        caught = f"{counts['caught']} of {counts['twins']}" if counts["twins"] else "-"
+        lines.append(f"| {row} | {' | '.join(ROWS[row])} | {counts['tried']:,} | {counts['survived']:,} | {caught} |")
+    return "\n".join(lines) + "\n"
+
+
+def write(page, found):
+    """The page of the promises."""
+    Path(page).write_text(HEAD + table(found), encoding="utf-8")
