@@ -1,4 +1,4 @@
-"""A thousand run folders: what reads them all answers while somebody waits."""
+"""A thousand run folders, one in a hundred damaged: what reads them all answers while somebody waits, and is exact."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import time
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from harness import __main__, store
@@ -15,6 +16,7 @@ RUNS = 1000
 LENGTHS = (4, 6, 8, 12, 16)
 EXAMPLES = 200
 RECIPES = list(product(("softmax", "linear", "gru", "topk", "delta"), (16, 32, 64, 128, 256)))
+DAMAGED = range(0, RUNS, 100)
 SECONDS = {"compare": 10, "plot": 10, "report": 30, "status": 2}
 
 
@@ -26,6 +28,9 @@ def thousand(tmp_path_factory):
         patched.setattr(os, "fsync", lambda file: None)  # these need not survive a power cut
         for number in range(RUNS):
             written(root, number)
+    for number in DAMAGED:
+        (folder,) = root.glob(f"runs/*-{number:08x}")
+        (folder / ("run.json" if number % 200 else "scores.csv")).write_bytes(b"{")
     return root
 
 
@@ -67,11 +72,35 @@ def written(root, number):
     store.save_scores(folder, rows, COLUMNS, items)
 
 
+def damaged(root, name=None):
+    """The names of the runs that are damaged, or of those in which this file is."""
+    files = {number: "run.json" if number % 200 else "scores.csv" for number in DAMAGED}
+    return [
+        folder.name
+        for number, file in files.items()
+        if file == name or name is None
+        for folder in root.glob(f"runs/*-{number:08x}")
+    ]
+
+
 def seconds(line):
     """CPU seconds of this process: what runs beside it takes none of them."""
     began = time.process_time()
     assert __main__.main(line) == 0
     return time.process_time() - began
+
+
+def test_the_counts_are_exact_and_the_damaged_ones_are_named(thousand, capsys):
+    seconds(["report", "--results", str(thousand)])
+    page = (thousand / "report.html").read_text(encoding="utf-8")
+    seconds(["compare", "--results", str(thousand)])
+    table = pd.read_csv(thousand / "compare.csv")
+    assert (table["done"].sum(), table["damaged"].sum()) == (RUNS - len(DAMAGED), len(DAMAGED))
+    seconds(["status", "--results", str(thousand)])
+    said = capsys.readouterr().out
+    unread = damaged(thousand, "run.json")
+    assert [line.split()[0] for line in said.split("unreadable:")[1].splitlines() if line] == sorted(unread)
+    assert [run for run in damaged(thousand) if run not in page] == []
 
 
 @pytest.mark.parametrize("verb", SECONDS)
