@@ -28,8 +28,13 @@ def check(experiment: Experiment, root: Path) -> None:
     experiment = settled(experiment)
     if experiment.device == "cuda" and not torch.cuda.is_available():
         raise Refusal("device=cuda: this machine has none that torch can use, cpu is possible")
-    with refusing():
-        build(experiment)
+    try:
+        with refusing():
+            build(experiment)
+    except Exception as error:
+        if not _out_of_memory(error):
+            raise
+        raise Refusal(f"the model does not fit into the memory of this machine: {error}") from error
     where = folder(experiment, root)
     record = store.load_record(where)
     if "sha256" in record.get("init_from", {}):

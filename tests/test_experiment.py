@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from safetensors.numpy import load_file
 
 from harness import config, cost, experiment, identity, launch, store, train, training
+from harness.__main__ import main
 from harness.draw import Source
 from harness.model import build
 from harness.report import figures
@@ -360,6 +361,15 @@ def test_a_failed_run_says_why_and_is_tried_again(error, status, tmp_path, monke
     assert set(store.read([tmp_path])["status"]) == {"DONE"}
     record = store.from_json(folder / "run.json")
     assert (record["reason"], record["resumed"]) == (None, 1)
+
+
+def test_a_model_that_memory_cannot_hold_is_refused(tmp_path, capsys, monkeypatch):
+    full = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000 bytes")
+    monkeypatch.setattr(experiment, "build", lambda _: (_ for _ in ()).throw(full))
+    assert main([*SMALL, "--results", str(tmp_path / "results")]) == 2
+    said = f"harness: the model does not fit into the memory of this machine: {full}\n"
+    assert capsys.readouterr().err == said
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_gpu_that_does_not_answer_is_told_in_a_sentence():

@@ -67,7 +67,7 @@ def three_of_twenty(tmp_path_factory):
     dying = {
         "exception": config.points([*SMALL, "seed=17"]),
         "killed": config.points([*SMALL, "seed=18", "train.updates=1000000"]),
-        "memory": config.points([*SMALL, "seed=19", "train.batch=1000000000000"]),
+        "memory": config.points([*SMALL, "seed=19", "train.batch=1000000000000000"]),
     }
     where = {name: identity.folder(point, root) for name, (point,) in dying.items()}
     store.write(where["exception"] / "checkpoint", "a file stands where this run's folder has to be")
