@@ -22,7 +22,7 @@ STORY = logging.getLogger("harness")
 def main(line: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code: 0 done, 1 something failed, 2 refused, 75 preempted, 130 Ctrl-C."""
     words = list(sys.argv[1:] if line is None else line)
-    with _told(STORY, DEBUG in words):
+    with _debugging(DEBUG in words):
         try:
             return _done([word for word in words if word != DEBUG])
         except BrokenPipeError:  # whoever read along has seen enough
@@ -53,15 +53,15 @@ def _done(words: list[str]) -> int:
 
 
 @contextmanager
-def _told(story: logging.Logger, wanted: bool) -> Iterator[None]:
+def _debugging(wanted: bool) -> Iterator[None]:
     """With ``--debug`` what is told of an error is followed by where it came from."""
     handler = logging.StreamHandler()
-    story.addHandler(handler)
-    story.setLevel(logging.DEBUG if wanted else logging.WARNING)
+    STORY.addHandler(handler)
+    STORY.setLevel(logging.DEBUG if wanted else logging.WARNING)
     try:
         yield
     finally:
-        story.removeHandler(handler)
+        STORY.removeHandler(handler)
 
 
 def _own_tasks() -> None:

@@ -77,15 +77,15 @@ def _child(point: Experiment, root: Path) -> None:
     Thread(target=_leave_with_parent, daemon=True).start()
     with os.fdopen(os.dup(2), "w", buffering=1) as parents, signals.watching():
         code = 1
+
+        def complain(sentence: str) -> None:
+            for file in (sys.stderr, parents):
+                print(f"harness: {sentence}", file=file, flush=True)
+
         try:
             if experiment.over(point, root):
                 sys.exit(0)
             _divert(folder(point, root) / store.LOG)
-
-            def complain(sentence: str) -> None:
-                for file in (sys.stderr, parents):
-                    print(f"harness: {sentence}", file=file, flush=True)
-
             code = 0 if attempt(point, root, complain, quiet=True) else 1
         except signals.Interrupted as interrupted:
             code = interrupted.code

@@ -12,6 +12,7 @@ from harness.store import Json, printable
 
 STATES = "done diverged running interrupted failed unreadable waiting".split()
 ENDED = {"DONE": "done", "DIVERGED": "diverged", "FAILED": "failed", "OOM": "failed"}
+AGAIN = dict.fromkeys(("interrupted", "failed"), "; the same command tries again")
 TOLD = 20  # runs told one by one, of a kind
 
 
@@ -62,8 +63,7 @@ def _one_by_one(there: dict[str, Standing]) -> Iterator[str]:
     for state in ("running", "interrupted", "failed", "unreadable"):
         some = [one for one in there.values() if one.state == state]
         if some:
-            again = "" if state == "running" else "; the same command tries again"
-            yield f"\n{state}{again}:" if state != "unreadable" else "\nunreadable:"
+            yield f"\n{state}{AGAIN.get(state, '')}:"
             yield aligned([[f"  {printable(one.run)}", one.about] for one in some[:TOLD]])
             if len(some) > TOLD:
                 yield f"  and {len(some) - TOLD:,} more"

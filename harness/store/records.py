@@ -1,11 +1,10 @@
 """``run.json``, what is known of a run, and which runs a sweep has."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.store.disk import Corrupt, write
+from harness.store.disk import Corrupt, sha256, write
 from harness.store.text import LARGE, NAME, Json, from_json, to_json
 
 RECORD = "run.json"
@@ -44,7 +43,7 @@ def save_record(folder: Path, record: Json) -> None:
 def save_sweep(root: Path, runs: Iterable[str]) -> None:
     """Note the runs of a sweep; nothing is written if they are noted already."""
     names = sorted(set(runs))
-    path = root / SWEEPS / f"{hashlib.sha256(' '.join(names).encode()).hexdigest()[:8]}.json"
+    path = root / SWEEPS / f"{sha256(' '.join(names).encode())[:8]}.json"
     if not path.exists():
         write(path, to_json({"runs": names}))
 

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import re
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ Json = dict[str, Any]
 
 def read(path: Path, largest: int) -> bytes:
     """The bytes of a file. Raises Corrupt if there are more than ``largest``, and for a pipe or a device."""
-    if path.exists() and not path.is_file():
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
         raise Corrupt(f"{path} is not a file")
-    if path.stat().st_size > largest:
+    if about.st_size > largest:
         raise Corrupt(f"{path} is larger than {largest} bytes")
     return path.read_bytes()
 

@@ -83,7 +83,7 @@ def _tell(folders: Sequence[Path], several: bool):
     from harness.report import compare, summary
 
     begun = [folder for folder in folders if (folder / "run.json").exists()]
-    for folder in (folder for folder in folders if folder not in begun):
+    for folder in sorted(set(folders) - set(begun)):
         logged = f": {folder / store.LOG}" if (folder / store.LOG).exists() else ""
         print(f"harness: {folder.name} was ended before it began{logged}", file=sys.stderr)
     if not begun:
