@@ -125,3 +125,11 @@ def test_a_folder_without_runs_has_none(tmp_path, capsys):
     assert main(["status", "--results", str(tmp_path / "nothing")]) == 0
     assert counts(capsys.readouterr().out) == {"all runs": dict.fromkeys(["points", *STATES], 0)}
     assert not (tmp_path / "nothing").exists()
+
+
+def test_a_sweep_and_a_study_of_three_thousand_runs_can_be_noted(tmp_path, capsys):
+    names = [f"pairwise-softmax-none-{number:08x}" for number in range(3000)]
+    store.save_sweep(tmp_path, names)
+    store.save_study(tmp_path, {"study": "large", "size": "full", "words": [], "arms": {"all": names}})
+    assert main(["status", "--results", str(tmp_path)]) == 0
+    assert counts(capsys.readouterr().out)["large full"]["waiting"] == 3000
