@@ -25,11 +25,11 @@ def conduct(study: Study, size: str, words: Sequence[str], root: Path) -> dict[P
     every = list(dict.fromkeys(point for arm in points.values() for point in arm))
     arms = {arm: [folder(point, root).name for point in of_arm] for arm, of_arm in points.items()}
     lines = [line for of_arm in study.lines(size, words).values() for line in of_arm]
-    jobs = config.launcher(lines[0], sweep=True).jobs if lines else 1
+    launcher = config.launcher(lines[0], sweep=True) if lines else None
     before = _last(study.name, size, root)
     record = {"study": study.name, "size": size, "words": list(words), "arms": arms, "theory": before.get("theory", {})}
     store.save_study(root, record | {"changed": _now()})
-    ended = launch(every, root, jobs) if every else {}
+    ended = launch(every, root, launcher) if every else {}
     measured = _measured(study, size, record, root)
     store.save_study(root, record | {"theory": measured, "changed": _now()})
     return ended

@@ -5,7 +5,7 @@ hydra is used as a library: its override grammar, its groups, its typed merge an
 
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from dataclasses import MISSING, field, fields, make_dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -23,23 +23,11 @@ from omegaconf.errors import OmegaConfBaseException
 import tasks
 from harness.nearest import Refusal, refusing, unknown
 from harness.scratchpad import Scratchpad
-from harness.sections import Evaluate, Model, Train
+from harness.sections import Evaluate, Launcher, Model, Train
 from harness.settings import HYBRID, Choice, Experiment
 
 _HERE = Path(__file__).parent
 CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if (folder / "config.yaml").exists())
-
-
-@dataclass(frozen=True)
-class Launcher:
-    """Where runs happen: ``local`` starts a process for each, ``jobs`` at a time."""
-
-    name: str
-    jobs: int
-
-    def __post_init__(self):
-        if self.jobs < 1:
-            raise ValueError(f"launcher.jobs={self.jobs}: 1 or more is needed")
 
 
 # The types of the config. The settings of an attention or a position have the types of the values in its yaml.
@@ -64,7 +52,7 @@ def launcher(line: Sequence[str], sweep: bool = False) -> Launcher:
     """The launcher of a command line. Raises Refusal if that is swept over."""
     configs = [_compose(point) for point in _product(line, sweep)]
     with refusing():
-        chosen = {Launcher(**config["launcher"]) for config in configs}
+        chosen = {Launcher(**config["launcher"] | {"sbatch": tuple(config["launcher"]["sbatch"] or ())}) for config in configs}
     if len(chosen) > 1:
         raise Refusal("launcher: a sweep has one launcher, several were given")
     return chosen.pop()

@@ -19,14 +19,14 @@ from harness.store import Checkpoint, Json
 BITS = ("torch", "numpy", "cpu")  # of the fingerprint: what no setting says and the last digits may depend on
 
 
-def check(experiment: Experiment, root: Path) -> None:
+def check(experiment: Experiment, root: Path, here: bool = True) -> None:
     """Raise Refusal for what only torch or the other runs can tell.
 
     A device that is not there, settings that the variant refuses, a run to go on with on another device or with other
-    threads than it began, a run to start from that cannot be.
+    threads than it began, a run to start from that cannot be. What depends on the machine is asked if it runs ``here``.
     """
     experiment = settled(experiment)
-    if experiment.device == "cuda" and not torch.cuda.is_available():
+    if here and experiment.device == "cuda" and not torch.cuda.is_available():
         raise Refusal("device=cuda: this machine has none that torch can use, cpu is possible")
     try:
         with refusing():
@@ -44,7 +44,7 @@ def check(experiment: Experiment, root: Path) -> None:
     if not store.has_checkpoint(where):
         _first(experiment, root)
         return
-    for key in ("device", "threads"):
+    for key in ("device", "threads") if here else ("threads",):
         asked, was = getattr(experiment, key), record["fingerprint"][key]
         if asked != was:
             other = f"{where.name} is trained in part with {key}={was} and other {key} give other weights"
@@ -191,9 +191,8 @@ def _start(experiment: Experiment, model: GPT, root: Path) -> Json:
 
 def over(experiment: Experiment, root: Path) -> bool:
     """Whether nothing is missing of a run; not of one whose folder cannot be read."""
-    experiment = settled(experiment)
     try:
-        return _over(experiment, build(experiment).to(experiment.device), folder(experiment, root))
+        return _over(experiment, build(experiment), folder(experiment, root))
     except OSError:
         return False
 

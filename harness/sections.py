@@ -1,9 +1,10 @@
-"""The sections of a config that are alike for every task and variant: model, train, evaluate. No torch, no hydra.
+"""The sections of a config that are alike for every task and variant: model, train, evaluate, launcher.
 
 Every ValueError here is one sentence: the key, what was given, what is allowed.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 
 from harness.nearest import unknown
 from tasks.base import SPLITS
@@ -12,6 +13,8 @@ OBJECTIVES = ("answer", "sequence")
 HALTING = ("none", "ponder")
 STOPS = ("budget", "self")
 LOOPS = 1000  # at most
+LOCAL = "local"  # the launcher that needs nothing else
+OPTION = re.compile(r"[a-z][a-z-]*:[^\s:]\S*")
 OLDER = {  # what runs did before they could be told to do something else
     "model": {"loops": 1, "halting": "none"},
     "train": {"ponder": 0.01, "prior_loops": 4.0, "init_noise": 0.0},
@@ -137,3 +140,29 @@ class Evaluate:
                 raise unknown("evaluate.splits=", split, SPLITS)
         even = self.examples >= 2 and self.examples % 2 == 0
         require(even, "evaluate.examples", self.examples, "an even number is needed, twins come in pairs")
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """Where runs happen: ``local`` starts a process for each, ``slurm`` a job; so many ``jobs`` at a time."""
+
+    name: str
+    jobs: int | None  # None: one for each core, or GPU
+    partition: str | None = None  # the rest is for slurm
+    minutes: int = 60  # time limit of a job
+    memory: int = 4  # GB of a job
+    gpus: int = 0  # of a job
+    sbatch: tuple[str, ...] = ()  # more options, each as key:value
+
+    def __post_init__(self):
+        least = {"jobs": 1, "minutes": 1, "memory": 1, "gpus": 0}
+        for key, few in least.items():
+            value = getattr(self, key)
+            optional = key == "jobs" and self.name == LOCAL
+            require(optional if value is None else value >= few, f"launcher.{key}", value, f"{few} or more is needed")
+        for option in self.sbatch:
+            require(OPTION.fullmatch(option) is not None, "launcher.sbatch", self.sbatch, "each is written key:value")
+        if self.name == LOCAL:
+            for other in fields(self)[2:]:
+                value = getattr(self, other.name)
+                require(value == other.default, f"launcher.{other.name}", value, "that is for launcher=slurm")

@@ -1,20 +1,21 @@
-"""SIGTERM, SIGINT and SIGUSR1 set one flag, which long work looks at where it can be left: each update, each block."""
+"""SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 set one flag, which long work looks at where it can be left: each update, each block."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
 
 _received: list[int] = []
 
 
 class Interrupted(BaseException):
-    """A signal asks this process to leave. ``code`` is what to exit with."""
+    """A signal, ``number``, asks this process to leave. ``code`` is what to exit with."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
+        self.number = number
         self.code = 130 if number == signal.SIGINT else 75  # interrupted; preempted, start me again
 
 

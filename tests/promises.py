@@ -26,6 +26,7 @@ ROWS = {
     9: ("bad config", "mistyped lines; exit 2 within 2 s, one line, no folder"),
     12: ("the same sweep twice at once", "runs; trained by one process each"),
     13: ("Ctrl-C in a sweep", "interrupts; gone within 5 s, no process left, finished by the same command"),
+    15: ("a cluster", "points on SLURM, on two hosts, some killed, preempted, lost; the bits of launcher=local"),
 }
 COUNTS = ("tried", "survived", "twins", "caught")
 HEAD = """\

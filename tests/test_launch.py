@@ -131,3 +131,14 @@ def test_everything_is_checked_before_anything_starts(tmp_path, capsys, monkeypa
 def test_only_the_natural_split_can_be_asked_for(tmp_path, capsys):
     assert main([*SMALL, "evaluate.splits=[natural]", "--results", str(tmp_path)]) == 0
     assert "on natural" in capsys.readouterr().out
+
+
+def test_a_claim_is_ended_for_the_job_that_is_over_alone(tmp_path):
+    def planted(job):
+        store.write(tmp_path / "claim" / "1-1.json", store.to_json({"host": "elsewhere", "pid": 1, "job": job}))
+
+    planted("7_1")
+    store.release(tmp_path, "7_10")
+    assert store.owner(tmp_path)["job"] == "7_1"
+    store.release(tmp_path, "7_1")
+    assert store.owner(tmp_path) is None

@@ -40,12 +40,12 @@ def point(*line):
 
 def differences(one, other):
     """What the finished run below a results folder has otherwise than the one below another: nothing but times may."""
+    (one,), (other,) = store.runs(one), store.runs(other)
     ours, theirs = outcome(one), outcome(other)
     return [name for name in sorted(ours | theirs) if ours.get(name) != theirs.get(name)]
 
 
-def outcome(root):
-    (folder,) = store.runs(root)
+def outcome(folder):
     record = store.from_json(folder / "run.json")
     assert (record["status"], record["reason"]) == ("DONE", None)
     assert not any(folder.glob(".*.tmp"))

@@ -4,8 +4,8 @@ Nothing is pickled; everything that is read back is checked.
 """
 
 from harness.store.checkpoints import Checkpoint, has_checkpoint, load_checkpoint, reached, save_checkpoint
-from harness.store.claims import Claimed, claim, owner
-from harness.store.disk import Corrupt, append, opened, scratch, write
+from harness.store.claims import Claimed, claim, owner, release
+from harness.store.disk import Corrupt, append, opened, remove, scratch, write
 from harness.store.frames import folders, read, read_curves, read_folders, read_run, run_folder, runs
 from harness.store.records import LOG, Sweep, load_record, load_sweep, save_record, save_sweep, sweeps
 from harness.store.scores import item_key, load_scores, save_scores
@@ -39,6 +39,8 @@ __all__ = [
     "owner",
     "printable",
     "reached",
+    "release",
+    "remove",
     "read",
     "read_curves",
     "read_folders",

@@ -39,13 +39,13 @@ def claim(folder: Path) -> Iterator[None]:
     name = f"{time.time_ns()}-{os.getpid()}.json"
     prepared, taken = folder / f".claim-{name}", folder / "claim"
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    me = {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid()), "since": since}
+    me = {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid()), "since": since, **_job()}
     disk.write(prepared / name, to_json(me))
     try:
         while not disk.move(prepared, taken):
             for file in _files(taken):
                 if owner := _living(file):
-                    who = " ".join(f"{key} {owner[key]}" for key in ("host", "pid", "since") if key in owner)
+                    who = " ".join(f"{key} {owner[key]}" for key in ("host", "pid", "job", "since") if key in owner)
                     raise Claimed(f"another process works on {folder.name}: {who or file}")
                 disk.remove(file)
     except BaseException:
@@ -67,6 +67,20 @@ def claim(folder: Path) -> Iterator[None]:
 def owner(folder: Path) -> Json | None:
     """Who works on a run just now (host, pid, since); None if nobody does."""
     return next((found for file in _files(folder / "claim") if (found := _living(file))), None)
+
+
+def release(folder: Path, job: str) -> None:
+    """End the claim of a SLURM job that is known to be over, on whatever host it ran."""
+    for file in _files(folder / "claim"):
+        if (_living(file) or {}).get("job") == job:
+            disk.remove(file)
+
+
+def _job() -> Json:
+    """What SLURM calls the job that this process is in, if it is in one."""
+    one, array = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_JOB_ID")
+    name = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}" if array else one
+    return {"job": name} if name else {}
 
 
 def _files(taken: Path) -> list[Path]:

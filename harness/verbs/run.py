@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     with signals.watching():  # also while torch is imported
         from harness.launch import launch
 
-        ended = launch(points, arguments.results, launcher.jobs)
+        ended = launch(points, arguments.results, launcher)
     rows = _tell(list(ended), several=len(points) > 1)
     if len(points) == 1 and rows is not None and not {"CORRUPT", "RUNNING"} & set(rows["status"]):
         from harness.report import summary

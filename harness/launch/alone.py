@@ -1,0 +1,72 @@
+"""One point: tried, and told how it ended; in a process of its own, with a log of its own."""
+
+import faulthandler
+import logging
+import os
+import platform
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tqdm import tqdm
+
+from harness import experiment, store
+from harness.identity import folder
+from harness.nearest import Refusal
+from harness.settings import Experiment
+
+STORY = logging.getLogger("harness")  # what --debug shows
+
+
+def attempt(point: Experiment, root: Path, complain: Callable[[str], None], quiet: bool = False) -> bool:
+    """Run one point and say whether it came to its end. What its record cannot say is a sentence to ``complain``."""
+    try:
+        experiment.run(point, root, quiet)
+    except (OSError, Refusal) as error:  # another process works on it, the disk is full, ...
+        STORY.debug("why", exc_info=True)
+        complain(str(error))
+        return False
+    except Exception as error:  # its record has the reason and its log the traceback, if it came so far
+        STORY.debug("why", exc_info=True)
+        if not store.load_record(folder(point, root)):
+            complain(f"{type(error).__name__}: {error}")
+        return False
+    return True
+
+
+def complain(sentence: str) -> None:
+    """Tell whoever looks on, above the progress bar."""
+    tqdm.write(f"harness: {sentence}", file=sys.stderr)
+
+
+def alone(point: Experiment, root: Path) -> bool:
+    """Run one point in a process of its own and say whether it came to its end.
+
+    Its every word goes to the log in the run's folder, what its record cannot say to its first ``stderr`` as well.
+    """
+    if experiment.over(point, root):
+        return True
+    with os.fdopen(os.dup(2), "w", buffering=1) as first:
+        try:
+            _divert(folder(point, root) / store.LOG)
+        except OSError as error:  # there can be no log
+            print(f"harness: {error}", file=first)
+            return False
+
+        def tell(sentence: str) -> None:
+            for file in (sys.stderr, first):
+                print(f"harness: {sentence}", file=file, flush=True)
+
+        return attempt(point, root, tell, quiet=True)
+
+
+def _divert(path: Path) -> None:
+    """From here on what this process says, and whatever crashes it, goes to the end of a file."""
+    handle = store.opened(path)
+    for stream in (1, 2):
+        os.dup2(handle, stream)
+    os.close(handle)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    print(f"{now} host {platform.node()} pid {os.getpid()}", file=sys.stderr, flush=True)
+    faulthandler.enable()

@@ -1,0 +1,224 @@
+"""More than one machine: a real SLURM with two nodes, started here as root; and two hosts that share a folder.
+
+``pytest -m slurm`` runs a short form, ``pytest -m torture`` 40 points with and without SLURM's accounting.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import store
+from tests.test_resume import MIDDLING, outcome
+
+HERE = Path(__file__).parent
+NEEDED = {"": ("slurmctld", "slurmd", "munged", "unshare"), "accounting": ("slurmdbd", "mariadbd")}
+POINT = [*MIDDLING, "train.updates=1500", "train.validate_every=100", "evaluate.examples=200"]
+pytestmark = [pytest.mark.slurm, pytest.mark.torture, pytest.mark.timeout(1800)]
+
+
+def needs(*names):
+    """Skip, saying why, where a cluster cannot be started."""
+    missing = [name for name in names if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"no cluster can be started: there is no {', '.join(missing)} (slurm-wlm and munge bring them)")
+    if os.geteuid() != 0:
+        pytest.skip("no cluster can be started: that takes root")
+
+
+@pytest.fixture(scope="module", params=["", "accounting"], ids=["no accounting", "accounting"])
+def cluster(request, tmp_path_factory):
+    """The folder of a SLURM that runs, its commands looking there."""
+    if request.param and request.config.option.markexpr != "torture":
+        pytest.skip("accounting changes nothing that the short form tries: -m torture runs both")
+    pytest.importorskip("submitit")
+    needs(*NEEDED[""], *NEEDED[request.param])
+    folder = tmp_path_factory.mktemp("slurm")
+    for parent in folder.parents[:3]:  # munge looks through them
+        parent.chmod(parent.stat().st_mode | 0o055)
+    environment = os.environ | {"ACCOUNTING": request.param}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        try:
+            subprocess.run([HERE / "cluster.sh", "start", folder], env=environment, check=True, timeout=180)
+            yield folder
+        finally:
+            subprocess.run([HERE / "cluster.sh", "stop", folder], check=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def points(times):
+    """How many: 40, or as few as show everything."""
+    return max(8, times(40))
+
+
+@pytest.fixture(scope="module")
+def local(points, tmp_path_factory):
+    """name of a run -> what came of it with launcher=local, undisturbed."""
+    root = tmp_path_factory.mktemp("local")
+    done = subprocess.run(line(points, root), capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return outcomes(root)
+
+
+def line(points, root, *more):
+    return [
+        *(sys.executable, "-W", "ignore", "-m", "harness", "-m", *POINT, f"seed=range(0,{points})"),
+        *(*more, "--results", str(root)),
+    ]
+
+
+def outcomes(root):
+    return {folder.name: outcome(folder) for folder in store.runs(root)}
+
+
+def differ(root, local):
+    """The runs that have otherwise than ``launcher=local``; a note of what befell a run is no difference."""
+    ours = outcomes(root)
+    return [name for name in sorted(ours | local) if ours.get(name) != local.get(name)]
+
+
+def asked(*words):
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, (words, done.stderr)
+    return done.stdout
+
+
+def signalled(job, name):
+    """Send a signal to a job; scancel complains if that is over before it looks again."""
+    subprocess.run(["scancel", f"--signal={name}", job], capture_output=True, timeout=60)
+
+
+def wait(found, seconds=120):
+    """What ``found`` returns as soon as that is anything."""
+    last = time.monotonic() + seconds
+    while not (something := found()):
+        assert time.monotonic() < last, "it did not happen"
+        time.sleep(0.2)
+    return something
+
+
+def working(root, node=None, besides=()):
+    """(folder, owner) of the runs that a living job works on and has saved once, on a node."""
+    owners = [(folder, store.owner(folder)) for folder in store.runs(root)]
+    return [
+        (folder, owner)
+        for folder, owner in owners
+        if owner and owner.get("host") == (node or owner.get("host")) and folder not in besides
+        and any((folder / "checkpoint").glob("*/manifest.json"))
+    ]  # fmt: skip
+
+
+def test_forty_points_outlive_kills_a_lost_node_and_a_preemption(cluster, points, local, tmp_path, promise):
+    command = line(points, tmp_path, "launcher=slurm", "launcher.jobs=4")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sweep:
+        killed, its = wait(lambda: working(tmp_path))[0]
+        signalled(its["job"], "ABRT")
+        told, other = wait(lambda: working(tmp_path, besides=[killed]))[0]
+        signalled(other["job"], "KILL")  # which SLURM lets SIGTERM go before
+        lost, _ = wait(lambda: working(tmp_path, "n2", besides=(killed, told)))[0]
+        os.kill(int((cluster / "pid" / "n2").read_text()), signal.SIGKILL)
+        preempted, _ = wait(lambda: working(tmp_path, "n1", besides=(killed, told, lost)))[0]
+        asked("sbatch", "--partition=urgent", "--exclusive", "--nodelist=n1", "--output=/dev/null", "--wrap", "sleep 1")
+        wait(lambda: "down" in asked("sinfo", "--noheader", "--Node", "--nodes=n2", "--format=%T"))
+        subprocess.run([HERE / "cluster.sh", "node", cluster, "n2"], check=True)
+        said, _ = sweep.communicate(timeout=900)
+    assert sweep.returncode == 1, said
+    records = {folder: store.load_record(folder) for folder in (killed, told, preempted)}
+    assert records[killed]["reason"].startswith(f"SLURM ended job {its['job']}: "), said
+    assert "Fatal Python error: Aborted" in (killed / store.LOG).read_text()
+    assert (records[told]["status"], records[told]["reason"]) == ("PREEMPTED", "SIGTERM")
+    assert (preempted / store.LOG).read_text().count(" pid ") == 2, "it came back"
+    assert records[preempted]["resumed"] == 1
+    assert sum(status == "DONE" for status in store.read([tmp_path]).groupby("run")["status"].first()) == points - 2
+    again = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert again.returncode == 0, again.stderr
+    different = differ(tmp_path, local)
+    assert different == []
+    assert list((tmp_path / "slurm").iterdir()) == [], "what submitit needs is gone"
+    promise(15, points, points - len(different))
+
+
+def test_a_job_whose_time_is_up_saves_is_queued_again_and_goes_on(cluster, tmp_path, times):
+    """In the short form by the signal that SLURM sends before the end of the time."""
+    long = times(10) == 10
+    more = ("train.updates=9000", "launcher.minutes=1") if long else ("train.updates=1500",)
+    command = [*line(1, tmp_path, "launcher=slurm", *more)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sweep:
+        folder, owner = wait(lambda: working(tmp_path))[0]
+        if not long:
+            signalled(owner["job"], "USR2")
+        said, _ = sweep.communicate(timeout=900)
+    assert sweep.returncode == 0, said
+    assert store.load_record(folder)["resumed"] >= 1
+    assert (folder / store.LOG).read_text().count(" pid ") == 1 + store.load_record(folder)["resumed"]
+
+
+def test_an_interrupt_leaves_no_job_behind_and_says_75_or_130(cluster, tmp_path):
+    command = line(3, tmp_path, "launcher=slurm", "launcher.jobs=2")
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 75)):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sweep:
+            wait(lambda: working(tmp_path))
+            sweep.send_signal(number)
+            began = time.monotonic()
+            said, _ = sweep.communicate(timeout=60)
+        assert (sweep.returncode, time.monotonic() - began < 6) == (code, True), said
+        wait(lambda: not asked("squeue", "--noheader"), seconds=10)
+        assert "PREEMPTED" in {store.load_record(folder).get("status") for folder in store.runs(tmp_path)}
+        shutil.rmtree(tmp_path / "runs")
+
+
+def test_a_job_that_dies_before_it_begins_has_its_last_words_in_the_log(cluster, tmp_path):
+    bad = "launcher.sbatch=['export:PYTHONHOME=/nowhere']"
+    done = subprocess.run(line(1, tmp_path, "launcher=slurm", bad), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    (folder,) = (tmp_path / "runs").iterdir()
+    log = (folder / store.LOG).read_text()
+    assert "/nowhere" in log
+    assert "SLURM ended job" in log
+    assert str(folder / store.LOG) in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ("launcher.partition=urgnt", "launcher.partition=urgnt does not exist, did you mean urgent? There is: debug, urgent"),
+        ("launcher.sbatch=[constraint:fast]", "SLURM takes no job: "),
+    ],
+)  # fmt: skip
+def test_what_the_cluster_does_not_have_is_refused_in_a_sentence(cluster, more, sentence, tmp_path):
+    done = subprocess.run(line(2, tmp_path, "launcher=slurm", more), capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_two_hosts_that_share_a_folder_divide_the_runs(points, local, tmp_path, promise):
+    needs("unshare")
+    command = line(points, tmp_path, "launcher.jobs=1")
+    hosts = [
+        subprocess.Popen(["unshare", "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh", *command],
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for name in ("one", "two")
+    ]  # fmt: skip
+    killed, its = wait(lambda: working(tmp_path))[0]
+    os.kill(its["pid"], signal.SIGKILL)
+    wait(lambda: store.load_record(killed).get("status") == "FAILED")
+    ended = [(host.communicate(timeout=900)[0], host.returncode) for host in hosts]
+    assert sorted(code for _, code in ended) == [0, 1], ended
+    again = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert again.returncode == 0, again.stderr
+    logs = [(folder / store.LOG).read_text() for folder in store.runs(tmp_path)]
+    assert {word for log in logs for word in log.split() if word in ("one", "two")} == {"one", "two"}
+    resumed = {folder for folder in store.runs(tmp_path) if store.load_record(folder)["resumed"]}
+    assert resumed == {killed}, "each is trained once, the killed one goes on"
+    different = differ(tmp_path, local)
+    assert different == []
+    promise(15, points, points - len(different))
