@@ -231,7 +231,7 @@ SPECIMENS = {
         ("harness/experiment.py", "where.mkdir(parents=True)"),
         ("harness/experiment.py", "torch.save(model.state_dict(), path)"),
         ("harness/draw.py", "np.savez(path, prompt=prompt)"),
-        ("harness/launch.py", "import shutil"),
+        ("harness/launch/local.py", "import shutil"),
         ("harness/report/style.py", "figure.savefig(path)"),
         ("harness/report/compare.py", "table.to_csv(path)"),
         ("harness/report/compare.py", "table.to_csv(path_or_buf=path, index=False)"),
@@ -311,7 +311,7 @@ def test_what_answers_at_once_imports_no_torch(path):
 
 def test_torch_is_seen_behind_other_files():
     assert heavy(FILES, "harness/experiment.py")
-    assert heavy(FILES, "harness/launch.py")
+    assert heavy(FILES, "harness/launch/alone.py")
     assert heavy(FILES | {"harness/nearest.py": "from torch import nn"}, "harness/report/figures/maps.py")
     assert heavy(FILES | {"tasks/__init__.py": "import torch"}, "harness/settings.py")
 

@@ -24,8 +24,10 @@ from harness.model import build
 from harness.report import figures
 from harness.rows import COLUMNS
 from harness.seeding import rng
+from harness.sections import Launcher
 from harness.settings import Experiment
 
+LOCAL = Launcher("local", 1)
 SMALL = [
     "task=pairwise",
     "task.alpha=3",
@@ -281,13 +283,13 @@ def test_validation_passed_twice_in_a_row_ends_training(tmp_path):
 
 
 def test_a_diverged_run_is_a_result(tmp_path, monkeypatch):
-    assert launch.launch([small("train.learning_rate=1e30")], tmp_path, jobs=1)
+    assert launch.launch([small("train.learning_rate=1e30")], tmp_path, LOCAL)
     frame = store.read([tmp_path])
     assert frame["status"].tolist() == ["DIVERGED"]
     assert re.fullmatch(r"update \d+: loss .*; the last finite loss was \d.*", frame["reason"][0])
     assert "accuracy" not in frame
     monkeypatch.setattr(train, "fit", None)  # and it is not tried again
-    launch.launch([small("train.learning_rate=1e30")], tmp_path, jobs=1)
+    launch.launch([small("train.learning_rate=1e30")], tmp_path, LOCAL)
     assert store.read([tmp_path])["status"].tolist() == ["DIVERGED"]
 
 
@@ -352,13 +354,13 @@ FAILURES += [(RuntimeError("DefaultCPUAllocator: can't allocate memory: you trie
 def test_a_failed_run_says_why_and_is_tried_again(error, status, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(training, "evaluate", lambda *_: (_ for _ in ()).throw(error))
-        ((folder, ended),) = launch.launch([small()], tmp_path, jobs=1).items()
+        ((folder, ended),) = launch.launch([small()], tmp_path, LOCAL).items()
         assert not ended
         frame = store.read([tmp_path])
         assert frame["status"].tolist() == [status]
         assert frame["reason"].tolist() == [f"{type(error).__name__}: {error}"]
         assert "Traceback" in (folder / "log.txt").read_text()
-    assert launch.launch([small()], tmp_path, jobs=1) == {folder: True}
+    assert launch.launch([small()], tmp_path, LOCAL) == {folder: True}
     assert set(store.read([tmp_path])["status"]) == {"DONE"}
     record = store.from_json(folder / "run.json")
     assert (record["reason"], record["resumed"]) == (None, 1)

@@ -11,6 +11,9 @@ import torch
 
 from harness import config, experiment, identity, launch, store
 from harness.__main__ import main
+from harness.launch import sweep
+from harness.launch.sweep import Death
+from harness.sections import Launcher
 from tests.test_experiment import SMALL, rows, weights
 
 
@@ -41,21 +44,18 @@ def test_in_a_sweep_and_alone_a_run_gives_the_same_bits(swept, tmp_path):
 
 
 def test_a_run_that_is_killed_without_a_word_gets_its_reason(tmp_path):
-    class Killed:
-        exitcode = -9
-
-        def join(self):
-            pass
-
-    assert not launch._ended(Killed(), tmp_path)  # before it began
+    death = Death("FAILED", "killed by SIGKILL")
+    sweep._note(tmp_path, death)  # before it began
     assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
     running = {"status": "RUNNING", "run": "x", "format": 1}
     store.save_record(tmp_path, running)
     with store.claim(tmp_path):  # it was killed before it could tell that another process works on the run
-        assert not launch._ended(Killed(), tmp_path)
+        sweep._note(tmp_path, death)
         assert store.from_json(tmp_path / "run.json") == running
-    assert not launch._ended(Killed(), tmp_path)
+    sweep._note(tmp_path, death)
     assert store.from_json(tmp_path / "run.json") == running | {"status": "FAILED", "reason": "killed by SIGKILL"}
+    sweep._note(tmp_path, Death("FAILED", "exit 1"))  # it has told by itself
+    assert store.from_json(tmp_path / "run.json")["reason"] == "killed by SIGKILL"
     assert (tmp_path / "log.txt").read_text() == 3 * "killed by SIGKILL\n"
 
 
@@ -74,7 +74,7 @@ def three_of_twenty(tmp_path_factory):
     killer = Thread(target=kill_once_claimed, args=(where["killed"],))
     killer.start()
     points[3:3] = [point for (point,) in dying.values()]
-    ended = launch.launch(points, root, jobs=2)
+    ended = launch.launch(points, root, Launcher("local", 2))
     killer.join()
     return root, where, ended
 
@@ -134,11 +134,10 @@ def test_only_the_natural_split_can_be_asked_for(tmp_path, capsys):
 
 
 def test_a_claim_is_ended_for_the_job_that_is_over_alone(tmp_path):
-    def planted(job):
-        store.write(tmp_path / "claim" / "1-1.json", store.to_json({"host": "elsewhere", "pid": 1, "job": job}))
-
-    planted("7_1")
-    store.release(tmp_path, "7_10")
-    assert store.owner(tmp_path)["job"] == "7_1"
-    store.release(tmp_path, "7_1")
+    owner = {"host": "elsewhere", "pid": 1, "job": "7_1", "restart": 1}
+    store.write(tmp_path / "claim" / "1-1.json", store.to_json(owner))
+    for job, restart in (("7_10", 1), ("7_1", 0), ("7_1", 2)):
+        store.release(tmp_path, job, restart)
+        assert store.owner(tmp_path) == owner
+    store.release(tmp_path, "7_1", 1)
     assert store.owner(tmp_path) is None

@@ -78,7 +78,7 @@ def test_a_sweep_is_noted_before_its_first_run_and_a_study_has_its_name(tmp_path
     line = ["-m", *SMALL, "seed=0,1", "--results", str(tmp_path)]
     names = [identity.folder(point, tmp_path).name for point in config.points([*SMALL, "seed=0,1"], sweep=True)]
     with monkeypatch.context() as patch:
-        patch.setattr("harness.launch._processes", lambda *_: {})
+        patch.setattr("harness.launch.drive", lambda *_: {})
         main(line)
     (path,) = store.sweeps(tmp_path)
     assert store.load_sweep(path).runs == tuple(sorted(names))

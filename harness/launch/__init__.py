@@ -8,7 +8,7 @@ from harness.identity import folder
 from harness.launch.alone import attempt, complain
 from harness.launch.local import Processes
 from harness.launch.slurm import Cluster
-from harness.launch.sweep import sweep
+from harness.launch.sweep import drive
 from harness.sections import LOCAL, Launcher
 from harness.settings import Experiment
 
@@ -33,4 +33,4 @@ def launch(points: Sequence[Experiment], root: Path, launcher: Launcher) -> dict
         place = Processes(points, root, launcher.jobs) if here else Cluster(points, root, launcher)
         if len(points) > 1:
             store.save_sweep(root, (folder(point, root).name for point in points))
-        return sweep(points, root, place)
+        return drive(points, root, place)

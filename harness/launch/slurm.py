@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 from harness import signals, store
 from harness.identity import folder
@@ -27,14 +28,23 @@ POLL = 5.0  # seconds between looks at the queue
 GRACE = 4.0  # seconds that cancelled jobs are waited for
 LARGEST = 1000  # jobs of an array: SLURM's own limit, if a cluster sets no other
 NOTICE = 90  # seconds before its time is up that a job is told
-GONE = "gone"  # from the queue
-ENDED = {  # by the queue
-    GONE,
+ENDED = {  # states of a job that is over; the first if the queue has forgotten it
+    "gone",
     *("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "DEADLINE", "OUT_OF_MEMORY"),
     *("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED"),
 }  # fmt: skip
 LOST = ("NODE_FAIL", "BOOT_FAIL")  # whose processes may be alive
 LAST_WORDS = 2000  # characters of what a job said outside its log
+
+
+class Seen(NamedTuple):
+    """A job as the queue shows it."""
+
+    state: str
+    restart: int  # how often it was started again
+
+
+GONE = Seen("gone", 0)
 
 
 class Cluster:
@@ -95,27 +105,27 @@ class Cluster:
         finally:
             self.looked = time.monotonic()
         before, self.seen = self.seen, states
-        ends = {one: states.get(one, GONE) for one in jobs}
-        sure = {one: state for one, state in ends.items() if state in ("COMPLETED", before.get(one, GONE))}
-        return {one: self._death(one, state) for one, state in sure.items() if state in ENDED}
+        now = {one: states.get(one, GONE) for one in jobs}
+        sure = {one: seen for one, seen in now.items() if seen.state == "COMPLETED" or seen == before.get(one, GONE)}
+        return {one: self._death(one, seen) for one, seen in sure.items() if seen.state in ENDED}
 
     def stop(self, jobs: Sequence[str]) -> Jobs:
         """Cancel all, which lets them save."""
         if jobs:
             subprocess.run(["scancel", *jobs], capture_output=True, timeout=60)
             last = time.monotonic() + GRACE
-            while time.monotonic() < last and not ENDED.issuperset(queue().get(one, GONE) for one in jobs):
+            while time.monotonic() < last and not ENDED.issuperset(queue().get(one, GONE).state for one in jobs):
                 time.sleep(0.2)
         store.remove(self.folder)
         return {}
 
-    def _death(self, job: str, state: str) -> Death | None:
-        if state == "COMPLETED":
+    def _death(self, job: str, seen: Seen) -> Death | None:
+        if seen.state == "COMPLETED":
             return None
-        if state not in LOST:  # nothing of it is alive, wherever it ran
-            store.release(folder(self.points[job], self.root), job)
-        status = "OOM" if state == "OUT_OF_MEMORY" else "FAILED"
-        return Death(status, f"SLURM ended job {job}: {state}", self._last_words(job))
+        if seen.state not in LOST:  # nothing of it is alive, wherever it ran; what it was before it restarted may be
+            store.release(folder(self.points[job], self.root), job, seen.restart)
+        status = "OOM" if seen.state == "OUT_OF_MEMORY" else "FAILED"
+        return Death(status, f"SLURM ended job {job}: {seen.state}", self._last_words(job))
 
     def _last_words(self, job: str) -> str:
         """What a job said before it had a log, and SLURM of it."""
@@ -132,7 +142,7 @@ def job(point: Experiment, root: Path) -> None:
             code = 0 if alone(point, root) else 1
         except signals.Interrupted as interrupted:
             code = interrupted.code
-            job = os.environ["SLURM_JOB_ID"]
+            job = store.job()["job"]
             late = interrupted.number == signal.SIGUSR2 and _far(where) != before
             if late or "PreemptTime=None" not in _asked("scontrol", "show", "job", job):
                 _asked("scontrol", "requeue", job)  # it would not be: it leaves before it is killed
@@ -144,10 +154,11 @@ def _far(where: Path) -> tuple[int, int]:
     return store.reached(where), len(store.load_scores(where)[0])
 
 
-def queue() -> dict[str, str]:
-    """The state of each job of this user's that SLURM has not forgotten. Raises OSError if it does not answer."""
-    lines = _asked("squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", "--format=%i %T")
-    return dict(line.split()[:2] for line in lines.splitlines())
+def queue() -> dict[str, Seen]:
+    """Each job of this user's that SLURM has not forgotten. Raises OSError if it does not answer."""
+    columns = "--Format=JobArrayID:40,State:30,RestartCnt:20"
+    lines = _asked("squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}", columns).splitlines()
+    return {job: Seen(state, int(restart)) for job, state, restart in map(str.split, lines)}
 
 
 def _asked(*words: str) -> str:

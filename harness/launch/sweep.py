@@ -40,7 +40,7 @@ class Place(Protocol):
         """Ask all to save and leave; those that had to be killed."""
 
 
-def sweep(points: Sequence[Experiment], root: Path, place: Place) -> dict[Path, bool]:
+def drive(points: Sequence[Experiment], root: Path, place: Place) -> dict[Path, bool]:
     """For each run folder whether nothing is missing, once every point has ended.
 
     A run has one job at a time. One that another process works on is waited for, and done if that leaves it undone.
@@ -73,11 +73,11 @@ def sweep(points: Sequence[Experiment], root: Path, place: Place) -> dict[Path, 
                 bar.set_postfix_str(f"{len(running)} running, {failed} failed{elsewhere}")
                 for job, death in place.ended([*running]).items():
                     point = running.pop(job)
-                    _note(folders[point], death)
                     done = experiment.over(point, root)
                     if not done and store.owner(folders[point]):  # that was there before
                         waiting.append(point)
                     else:
+                        _note(folders[point], death)
                         end(point, done)
         finally:
             for job, death in place.stop([*running]).items():

@@ -4,7 +4,7 @@ Nothing is pickled; everything that is read back is checked.
 """
 
 from harness.store.checkpoints import Checkpoint, has_checkpoint, load_checkpoint, reached, save_checkpoint
-from harness.store.claims import Claimed, claim, owner, release
+from harness.store.claims import Claimed, claim, job, owner, release
 from harness.store.disk import Corrupt, append, opened, remove, scratch, write
 from harness.store.frames import folders, read, read_curves, read_folders, read_run, run_folder, runs
 from harness.store.records import LOG, Sweep, load_record, load_sweep, save_record, save_sweep, sweeps
@@ -29,6 +29,7 @@ __all__ = [
     "from_yaml",
     "has_checkpoint",
     "item_key",
+    "job",
     "load_checkpoint",
     "load_record",
     "load_scores",

@@ -39,7 +39,7 @@ def claim(folder: Path) -> Iterator[None]:
     name = f"{time.time_ns()}-{os.getpid()}.json"
     prepared, taken = folder / f".claim-{name}", folder / "claim"
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    me = {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid()), "since": since, **_job()}
+    me = {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid()), "since": since, **job()}
     disk.write(prepared / name, to_json(me))
     try:
         while not disk.move(prepared, taken):
@@ -69,18 +69,19 @@ def owner(folder: Path) -> Json | None:
     return next((found for file in _files(folder / "claim") if (found := _living(file))), None)
 
 
-def release(folder: Path, job: str) -> None:
-    """End the claim of a SLURM job that is known to be over, on whatever host it ran."""
+def release(folder: Path, name: str, restart: int) -> None:
+    """End the claim of a SLURM job, started again so many times, that is known to be over, on whatever host it ran."""
     for file in _files(folder / "claim"):
-        if (_living(file) or {}).get("job") == job:
+        owner = _living(file) or {}
+        if (owner.get("job"), owner.get("restart")) == (name, restart):
             disk.remove(file)
 
 
-def _job() -> Json:
+def job() -> Json:
     """What SLURM calls the job that this process is in, if it is in one."""
     one, array = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_JOB_ID")
     name = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}" if array else one
-    return {"job": name} if name else {}
+    return {"job": name, "restart": int(os.environ.get("SLURM_RESTART_COUNT", 0))} if name else {}
 
 
 def _files(taken: Path) -> list[Path]:
