@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 import tasks
 from harness.nearest import Refusal, refusing, unknown
 from harness.scratchpad import Scratchpad
-from harness.sections import Evaluate, Launcher, Model, Train
+from harness.sections import LAUNCHERS, Evaluate, Local, Model, Slurm, Train
 from harness.settings import HYBRID, Choice, Experiment
 
 _HERE = Path(__file__).parent
@@ -31,7 +31,7 @@ CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if (fol
 
 
 # The types of the config. The settings of an attention or a position have the types of the values in its yaml.
-GROUPS = {"task": None, "attention": None, "scratchpad": Scratchpad, "position": None, "launcher": Launcher}
+GROUPS = {"task": None, "attention": None, "scratchpad": Scratchpad, "position": None, "launcher": None}
 SECTIONS = {"model": Model, "train": Train, "evaluate": Evaluate}
 PLAIN = {"mask": str, "seed": int, "device": str, "dtype": str, "threads": int}
 TYPED_BY_YAML = ("attention.", "position.")
@@ -48,14 +48,18 @@ def points(line: Sequence[str], sweep: bool = False) -> list[Experiment]:
         return list(dict.fromkeys(map(Experiment.of, configs)))
 
 
-def launcher(line: Sequence[str], sweep: bool = False) -> Launcher:
+def launcher(line: Sequence[str], sweep: bool = False) -> Local | Slurm:
     """The launcher of a command line. Raises Refusal if that is swept over."""
     configs = [_compose(point) for point in _product(line, sweep)]
     with refusing():
-        chosen = {Launcher(**config["launcher"] | {"sbatch": tuple(config["launcher"]["sbatch"] or ())}) for config in configs}
+        chosen = {_launcher(**config["launcher"]) for config in configs}
     if len(chosen) > 1:
         raise Refusal("launcher: a sweep has one launcher, several were given")
     return chosen.pop()
+
+
+def _launcher(name: str, **settings: Any) -> Local | Slurm:
+    return LAUNCHERS[name](**{key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()})
 
 
 def variant(line: Sequence[str]) -> Choice:
@@ -188,7 +192,8 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _words(key: str, example: Any) -> str:
-    example = [4, 8, 16] if key.endswith((".lengths", ".steps", ".state_bits")) else example  # null or empty by default
+    listed = key.endswith((".lengths", ".steps", ".state_bits"))  # null or empty by default, as the jobs may be
+    example = [4, 8, 16] if listed else 4 if key == "launcher.jobs" else example
     if isinstance(example, list):
         return f"a list like [{','.join(map(str, example))}]"
     return {int: "an integer", float: "a number", bool: "true or false", str: "a word"}.get(type(example), "a value")
@@ -217,6 +222,8 @@ def _register() -> None:
     store = ConfigStore.instance()
     for name in tasks.names():
         store.store(group="task", name=name, node=_schema(tasks.load(name), name=name))
+    for name, kind in LAUNCHERS.items():
+        store.store(group="launcher", name=f"{name}_types", node=_schema(kind, name=name))
     groups = {key: Any if kind is None else _schema(kind) for key, kind in GROUPS.items()}
     types = groups | {key: _schema(kind) for key, kind in SECTIONS.items()} | PLAIN
     store.store(name="schema", node=make_dataclass("Schema", [(k, t, field(default="???")) for k, t in types.items()]))

@@ -4,7 +4,7 @@ Every ValueError here is one sentence: the key, what was given, what is allowed.
 """
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from harness.nearest import unknown
 from tasks.base import SPLITS
@@ -13,7 +13,6 @@ OBJECTIVES = ("answer", "sequence")
 HALTING = ("none", "ponder")
 STOPS = ("budget", "self")
 LOOPS = 1000  # at most
-LOCAL = "local"  # the launcher that needs nothing else
 OPTION = re.compile(r"[a-z][a-z-]*:[^\s:]\S*")
 OLDER = {  # what runs did before they could be told to do something else
     "model": {"loops": 1, "halting": "none"},
@@ -143,26 +142,32 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
-class Launcher:
-    """Where runs happen: ``local`` starts a process for each, ``slurm`` a job; so many ``jobs`` at a time."""
+class Local:
+    """On this machine, a process for each run."""
 
-    name: str
-    jobs: int | None  # None: one for each core, or GPU
-    partition: str | None = None  # the rest is for slurm
-    minutes: int = 60  # time limit of a job
-    memory: int = 4  # GB of a job
-    gpus: int = 0  # of a job
-    sbatch: tuple[str, ...] = ()  # more options, each as key:value
+    jobs: int | None  # at a time; None: one for each core, or GPU
 
     def __post_init__(self):
-        least = {"jobs": 1, "minutes": 1, "memory": 1, "gpus": 0}
-        for key, few in least.items():
+        require(self.jobs is None or self.jobs >= 1, "launcher.jobs", self.jobs, "1 or more is needed")
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """On a cluster, a job for each run."""
+
+    jobs: int  # at a time
+    partition: str | None  # None: the cluster's default
+    minutes: int  # time limit of a job
+    memory: int  # GB of a job
+    gpus: int  # of a job
+    sbatch: tuple[str, ...]  # more of its options, each as key:value
+
+    def __post_init__(self):
+        for key, least in {"jobs": 1, "minutes": 1, "memory": 1, "gpus": 0}.items():
             value = getattr(self, key)
-            optional = key == "jobs" and self.name == LOCAL
-            require(optional if value is None else value >= few, f"launcher.{key}", value, f"{few} or more is needed")
+            require(value >= least, f"launcher.{key}", value, f"{least} or more is needed")
         for option in self.sbatch:
             require(OPTION.fullmatch(option) is not None, "launcher.sbatch", self.sbatch, "each is written key:value")
-        if self.name == LOCAL:
-            for other in fields(self)[2:]:
-                value = getattr(self, other.name)
-                require(value == other.default, f"launcher.{other.name}", value, "that is for launcher=slurm")
+
+
+LAUNCHERS = {"local": Local, "slurm": Slurm}

@@ -1,4 +1,7 @@
-"""SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 set one flag, which long work looks at where it can be left: each update, each block."""
+"""Signals that ask a process to leave set one flag, which long work looks at where it can be left: each update, block.
+
+They are SIGTERM, SIGINT, SIGUSR1, and SIGUSR2, by which SLURM says that a job's time is up.
+"""
 
 import signal
 from collections.abc import Iterator

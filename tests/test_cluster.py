@@ -202,7 +202,7 @@ def test_a_job_that_dies_before_it_begins_has_its_last_words_in_the_log(cluster,
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ("launcher.partition=urgnt", "launcher.partition=urgnt does not exist, did you mean urgent? There is: debug, urgent"),
+        ("launcher.partition=urgnt", "=urgnt does not exist, did you mean urgent? There is: debug, urgent"),
         ("launcher.sbatch=[constraint:fast]", "SLURM takes no job: "),
     ],
 )  # fmt: skip

@@ -15,6 +15,7 @@ import tasks
 from harness import config, store
 from harness.__main__ import VERBS, main
 from harness.nearest import Refusal
+from harness.sections import LAUNCHERS, Local, Slurm
 from harness.settings import Experiment
 
 ROOT = Path(__file__).parent.parent
@@ -104,7 +105,7 @@ OTHER |= {
     "task.norm": "linf",
     "task.tokens": "coordinate",
 }
-OTHER |= {"task.distinct": True, "task.shots": 2, "task.dim": 2}
+OTHER |= {"launcher.jobs": 3, "task.distinct": True, "task.shots": 2, "task.dim": 2}
 CONTEXT = {"evaluate.steps": ["scratchpad=full"], "task.dim": ["task.norm=linf"], "task.shots": ["task.alpha=prompt"]}
 CONTEXT |= {"model.halting": ["model.loops=2"], "train.init_noise": ["train.init_from=witness"]}
 CONTEXT |= {"train.lengths": ["evaluate.lengths=[4]"], "task.distinct": ["train.lengths=[4]", "evaluate.lengths=[4]"]}
@@ -150,7 +151,7 @@ def test_every_default_is_written_once_and_reached():
     resolved = {"train.lengths": [4, 8, 16, 32], "evaluate.lengths": [4, 8, 16, 32, 64]}
     assert leaves(written) | resolved == {key: reached[key] for key in leaves(written)}
     assert set(written) == {*config.SECTIONS, *config.PLAIN}
-    classes = [*config.SECTIONS.values(), *filter(None, config.GROUPS.values()), Experiment]
+    classes = [*config.SECTIONS.values(), *filter(None, config.GROUPS.values()), *LAUNCHERS.values(), Experiment]
     assert [f.name for cls in classes for f in fields(cls) if f.default is not MISSING] == []
 
 
@@ -237,7 +238,9 @@ REFUSED = {
     "task=pairwise scratchpad=full evaluate.steps=[2,2]": "each number of steps once",
     "task=pairwise scratchpad=full evaluate.steps=[17]": "at most 16 at length 4",
     "task=pairwise scratchpad=full evaluate.steps=[-1]": "0 or more are possible",
-    "task=pairwise launcher=slrum": "There is: local",
+    "task=pairwise launcher=slrum": "did you mean slurm? There is: local, slurm",
+    "task=pairwise launcher.partition=urgent": "There is: launcher.jobs",
+    "task=pairwise launcher=slurm launcher.jobs=null": "an integer is needed",
     "task=pairwise launcher.jobs=two": "an integer is needed",
     "task=pairwise device=tpu": "cpu",
     "task=pairwise dtype=float16": "bfloat16",
@@ -277,9 +280,15 @@ def test_what_is_wrong_is_refused_in_a_sentence_that_helps(line):
 
 
 def test_a_launcher_is_checked_and_not_swept():
-    assert config.launcher(["task=pairwise", "launcher.jobs=3"]).jobs == 3
+    assert config.launcher(["task=pairwise", "launcher.jobs=3"]) == Local(3)
+    line = ["task=pairwise", "launcher=slurm", "launcher.sbatch=[account:me,qos:long]"]
+    assert config.launcher(line) == Slurm(64, None, 60, 4, 0, ("account:me", "qos:long"))
+    assert set(config.choices("launcher")) == set(LAUNCHERS)
     with pytest.raises(Refusal, match=r"launcher\.jobs=0: 1 or more"):
         config.launcher(["task=pairwise", "launcher.jobs=0"])
+    for wrong in ("jobs=0", "minutes=0", "memory=0", "gpus=-1", "sbatch=[account]"):
+        with pytest.raises(Refusal, match=rf"launcher\.{wrong.split('=')[0]}="):
+            config.launcher(["task=pairwise", "launcher=slurm", f"launcher.{wrong}"])
     with pytest.raises(Refusal, match="one launcher"):
         config.launcher(["task=pairwise", "launcher.jobs=1,2"], sweep=True)
 

@@ -23,11 +23,11 @@ from harness.draw import Source
 from harness.model import build
 from harness.report import figures
 from harness.rows import COLUMNS
+from harness.sections import Local
 from harness.seeding import rng
-from harness.sections import Launcher
 from harness.settings import Experiment
 
-LOCAL = Launcher("local", 1)
+LOCAL = Local(1)
 SMALL = [
     "task=pairwise",
     "task.alpha=3",

@@ -13,7 +13,7 @@ from harness import config, experiment, identity, launch, store
 from harness.__main__ import main
 from harness.launch import sweep
 from harness.launch.sweep import Death
-from harness.sections import Launcher
+from harness.sections import Local
 from tests.test_experiment import SMALL, rows, weights
 
 
@@ -74,7 +74,7 @@ def three_of_twenty(tmp_path_factory):
     killer = Thread(target=kill_once_claimed, args=(where["killed"],))
     killer.start()
     points[3:3] = [point for (point,) in dying.values()]
-    ended = launch.launch(points, root, Launcher("local", 2))
+    ended = launch.launch(points, root, Local(2))
     killer.join()
     return root, where, ended
 

@@ -9,18 +9,18 @@ from harness.launch.alone import attempt, complain
 from harness.launch.local import Processes
 from harness.launch.slurm import Cluster
 from harness.launch.sweep import drive
-from harness.sections import LOCAL, Launcher
+from harness.sections import Local, Slurm
 from harness.settings import Experiment
 
 
-def launch(points: Sequence[Experiment], root: Path, launcher: Launcher) -> dict[Path, bool]:
+def launch(points: Sequence[Experiment], root: Path, launcher: Local | Slurm) -> dict[Path, bool]:
     """Do what is missing of every point; for each run folder, in the order of ``points``, whether nothing is now.
 
     All points are checked before the first starts (Refusal). How each ended is in its ``run.json``: a run that failed
     or was killed says why and hurts no other; what it said is in its log. The runs of a sweep are noted, so that
     ``status`` can tell which have not begun. Raises Interrupted, with no process left, after SIGTERM, SIGINT, SIGUSR1.
     """
-    here = launcher.name == LOCAL
+    here = isinstance(launcher, Local)
     with signals.watching():
         for point in points:
             signals.check()

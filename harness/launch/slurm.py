@@ -1,8 +1,9 @@
 """Runs on a cluster: a job for each, sent to SLURM as one array by submitit.
 
-How a job ended is read from the queue, which lists it for some minutes more, and from the run's folder: no accounting is
-needed, and none of the pickles that submitit leaves is read. SLURM tells a job before its time is up (SIGUSR2) or before
-it is preempted (SIGTERM): the run saves, and the job has itself queued again. What is lost with a node SLURM queues again.
+How a job ended is read from the queue, which lists it for some minutes more, and from the run's folder: no accounting
+is needed, and none of the pickles that submitit leaves is read. SLURM tells a job before its time is up (SIGUSR2) or
+before it is preempted (SIGTERM): the run saves, and the job has itself queued again. What is lost with a node SLURM
+queues again.
 """
 
 import os
@@ -21,7 +22,7 @@ from harness.identity import folder
 from harness.launch.alone import alone
 from harness.launch.sweep import Death, Jobs
 from harness.nearest import Refusal, unknown
-from harness.sections import Launcher
+from harness.sections import Slurm
 from harness.settings import Experiment
 
 POLL = 5.0  # seconds between looks at the queue
@@ -52,7 +53,7 @@ class Cluster:
 
     room = LARGEST
 
-    def __init__(self, points: Sequence[Experiment], root: Path, launcher: Launcher):
+    def __init__(self, points: Sequence[Experiment], root: Path, launcher: Slurm):
         try:
             from submitit import SlurmExecutor
         except ImportError as error:

@@ -1,6 +1,6 @@
 """Several points, wherever they run: what is free is started, what has ended is judged by its folder."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
