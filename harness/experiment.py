@@ -150,7 +150,7 @@ def _first(experiment: Experiment, root: Path) -> tuple[Path, Json] | None:
     if "update" not in record:
         raise Refusal(f"train.init_from={name}: its training is not finished, its status is {record['status']}")
     with refusing():
-        its = _shape(Experiment.of(store.from_yaml(there[name] / "config.yaml")))
+        its = _shape(Experiment.of(store.load_settings(there[name])))
     ours = _shape(experiment)
     for key in ours | its:
         if ours.get(key) != its.get(key):
@@ -208,7 +208,7 @@ def _begun(experiment: Experiment, where: Path) -> Json:
     """The record of a run that goes on or begins; what was trained stays in its settings and its fingerprint."""
     record, settings = store.load_record(where), experiment.settings()
     if "update" in record:
-        settings = store.from_yaml(where / "config.yaml") | {"evaluate": settings["evaluate"]}
+        settings = store.load_settings(where) | {"evaluate": settings["evaluate"]}
     if not record:
         run_id, recipe = identity(experiment)
         record = {"run": where.name, "id": run_id, "recipe": recipe[:8], "versions": versions(experiment)}
@@ -222,7 +222,7 @@ def _begun(experiment: Experiment, where: Path) -> Json:
             record["fingerprint"] = now
         elif others := [f"{key} {now[key]}, not {was[key]}" for key in BITS if now[key] != was[key]]:
             record["notes"].append(f"went on with {', '.join(others)}: not the same bits")
-    store.write(where / "config.yaml", store.to_yaml(settings))
+    store.save_files(where, {"config.yaml": store.to_yaml(settings)})
     _note(where, record, status="RUNNING", reason=None)
     return record
 

@@ -89,7 +89,7 @@ def records(roots: Sequence[Path], runs: Sequence[str]) -> dict[str, dict]:
     configs, fingerprints = {}, {}
     for run in (run for run in runs if run in folders):
         try:
-            configs[run] = store.to_yaml(store.from_yaml(folders[run] / "config.yaml"))
+            configs[run] = store.to_yaml(store.load_settings(folders[run]))
             fingerprints[run] = store.load_record(folders[run]).get("fingerprint", {})
         except OSError:  # it is in the table, with what is wrong with it
             continue

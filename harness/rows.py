@@ -93,7 +93,7 @@ def _log_loops(where: Path, facts: Json, took: np.ndarray) -> None:
     there = [row for row in (store.from_csv(path) if path.exists() else []) if {n: row[n] for n in key} != key]
     values, counts = np.unique(took, return_counts=True)
     rows = [key | {"loops": int(loops), "items": int(items)} for loops, items in zip(values, counts, strict=True)]
-    store.write(path, store.to_csv([*there, *rows], LOOPS))
+    store.save_files(where, {path.name: store.to_csv([*there, *rows], LOOPS)})
 
 
 def _questions(experiment: Experiment) -> Iterator[Question]:

@@ -84,7 +84,7 @@ def _standing(folder: Path) -> Standing:
 def _who(folder: Path, record: Json, owner: Json) -> str:
     """Who is at a run, since when, and how far it has come."""
     who = " ".join(f"{key} {owner[key]}" for key in ("host", "pid", "job") if key in owner) or "somebody"
-    settings = store.from_yaml(folder / "config.yaml").get("train")
+    settings = store.load_settings(folder).get("train")
     last = settings.get("updates") if isinstance(settings, dict) else None
     far = "evaluates" if "update" in record else f"update {store.reached(folder)} of {last} saved"
     return printable(f"{who}, {_since(owner)}, {far}")

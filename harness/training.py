@@ -100,10 +100,10 @@ def finish(experiment: Experiment, model: GPT, where: Path, found: Checkpoint | 
             bar.update(progress.update - bar.n)
             if due and len(journal.passed) > 1 and min(journal.passed[-2:]) >= settings.stop_at:
                 break
-    store.write(where / "curve.csv", store.to_csv(journal.curve, CURVE))
+    store.save_files(where, {"curve.csv": store.to_csv(journal.curve, CURVE)})
     if journal.norms is not None:
         table = _positions(experiment, model, source, journal.norms, progress.update)
-        store.write(where / "positions.csv", store.to_csv(table, POSITIONS))
+        store.save_files(where, {"positions.csv": store.to_csv(table, POSITIONS)})
     losses = [row["loss"] for row in journal.curve[-1 - len(journal.curve) // 10 :]]  # one update alone is noise
     loss = {"loss": sum(losses) / len(losses), "loss_floor": source.loss_floor(settings.lengths)}
     last = {"update": progress.update} | loss

@@ -158,7 +158,7 @@ def _best(experiment: Experiment, results: Sequence[Path]) -> dict[tuple[str, in
     wanted = store.to_json(experiment.settings()["task"])
     for folder in (folder for root in results for folder in store.runs(root)):
         try:
-            if store.to_json(store.from_yaml(folder / "config.yaml")["task"]) != wanted:
+            if store.to_json(store.load_settings(folder)["task"]) != wanted:
                 continue
             rows = untouched(store.read_run(folder)).dropna(subset=["accuracy"], ignore_index=True)
         except (store.Corrupt, KeyError):  # an ill run has no scores; `compare` names it

@@ -20,12 +20,16 @@ ROWS = {
         "disk full, read-only, short write",
         "failures at each call of a write, each write of a run; told, nothing lost",
     ),
+    5: ("a changed file", "bit flips, cuts, zeros, swaps over every kind of file of a run; noticed, the file named"),
     6: ("two processes, one run", "races of eight processes; one runs, seven say who"),
     7: ("NaN", "injections into loss, gradient and weights; stopped at that update, marked"),
     8: ("a run dies", "other runs of the sweep; all done, the dead one listed with its reason"),
     9: ("bad config", "mistyped lines; exit 2 within 2 s, one line, no folder"),
+    10: ("a stranger's folder", "attacks, and files changed by chance; read or refused in words, nothing in them run"),
+    11: ("the report as a carrier", "words of a hostile record; text of the page, which loads nothing"),
     12: ("the same sweep twice at once", "runs; trained by one process each"),
     13: ("Ctrl-C in a sweep", "interrupts; gone within 5 s, no process left, finished by the same command"),
+    14: ("thousands of runs", "records, one in a hundred damaged; counted exactly, the bad ones named, in seconds"),
     15: ("a cluster", "points on SLURM, on two hosts, some killed, preempted, lost; the bits of launcher=local"),
 }
 COUNTS = ("tried", "survived", "twins", "caught")
@@ -40,8 +44,7 @@ The table is generated, on one machine with two cores, by
 python -m pytest -m torture --promises docs/reliability.md
 ```
 
-Files that were changed at random (5), a stranger's folder and its page (10, 11) and commands over a thousand runs (14)
-have tests, and no figure here yet.
+Files that were changed at random (5) have tests, and no figure here yet.
 
 """
 

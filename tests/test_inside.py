@@ -1,7 +1,6 @@
 """Inside a model: measures against brute force and known matrices, matrices against layers, the verb from outside."""
 
 import doctest
-import json
 import shutil
 from functools import partial
 
@@ -433,6 +432,6 @@ def test_a_run_without_this_model_is_refused(change, says, trained, tmp_path, ca
     if "version" not in says:
         del record["update"]
     change(record)
-    (copy / "run.json").write_text(json.dumps(record))
+    store.save_record(copy, record)
     assert main(["inside", folder.name, "--results", str(tmp_path)]) == 2
     assert f"{folder.name} {says}" in capsys.readouterr().err

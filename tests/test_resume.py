@@ -134,7 +134,7 @@ def interrupting(monkeypatch, at, numbers):
         "start": (1, experiment, "check"),
         "drawing": (9, draw.Source, "training"),
         "training": (8, train, "objective"),
-        "save": (5, store.disk, "write"),  # config, record, record, tensors, facts
+        "save": (8, store.disk, "write"),  # config and twice the record after their manifests, tensors, facts
         "validation": (2, training, "evaluate"),
         "evaluation": (2, rows, "evaluate"),
     }
@@ -289,7 +289,8 @@ def manifest_last(folder, table, columns, items, real=store.save_scores):
     finally:
         store.disk.write = write
     (path, data) = late[0]
-    write(path, store.to_json({name: listed[-1:] for name, listed in json.loads(data).items()}))
+    listed = {name: hashes[-1:] for name, hashes in json.loads(data)["files"].items()}
+    write(path, store.to_json(store.manifest._sealing(listed)))
 
 
 def manifest_first(folder, update, tensors, facts, curve, real=store.save_checkpoint):
@@ -699,7 +700,7 @@ def test_another_processor_or_torch_is_noted(halfway, quiet_end):
     root, folder = halfway
     record = store.from_json(folder / "run.json")
     record["fingerprint"]["torch"] = "1.0"
-    store.write(folder / "run.json", store.to_json(record))
+    store.save_record(folder, record)
     assert main([*STOPPING, "--results", str(root)]) == 0
     assert store.from_json(folder / "run.json")["notes"] == [
         f"went on with torch {torch.__version__}, not 1.0: not the same bits"
@@ -710,7 +711,7 @@ def test_another_processor_or_torch_is_noted(halfway, quiet_end):
 def test_the_first_start_stays_in_the_record(halfway):
     root, folder = halfway
     record = store.from_json(folder / "run.json")
-    store.write(folder / "run.json", store.to_json(record | {"started": "long ago"}))
+    store.save_record(folder, record | {"started": "long ago"})
     assert main([*STOPPING, "--results", str(root)]) == 0
     assert store.from_json(folder / "run.json")["started"] == "long ago"
 

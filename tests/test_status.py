@@ -63,7 +63,7 @@ def test_every_state_is_counted_and_what_is_not_done_is_told(every, capsys):
     assert "update 250 of 700 saved" in said
     assert "its process is gone" in said
     assert "KeyError: 'x'?[31m?second line" in said
-    assert "damaged/run.json is not JSON" in said
+    assert "damaged/run.json does not have the SHA-256 of its manifest.json" in said
 
 
 def test_a_dead_process_of_this_host_is_no_owner(tmp_path):

@@ -195,11 +195,13 @@ def refuse(error, *_):
 
 def test_results_of_a_newer_harness_are_named_as_such(tmp_path):
     where = filled(tmp_path)
-    store.write(where / "run.json", store.to_json(RECORD | {"format": 2}))
-    with pytest.raises(Corrupt, match=r"written by a newer harness \(format 2, this one reads 1\): update this one"):
+    store.write(where / "run.json", store.to_json(RECORD | {"format": 3}))
+    with pytest.raises(
+        Corrupt, match=r"newer harness \(format 3, this one reads up to 2\): update this one"
+    ):
         store.read_run(where)
     store.save_record(where, RECORD)
-    assert store.load_record(where) == RECORD | {"format": 1}
+    assert store.load_record(where) == RECORD | {"format": 2}
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -511,7 +513,7 @@ SPOILT = {
     "config": lambda where: (where / "config.yaml").write_text("a: !!python/name:os.system"),
     "no_config": lambda where: (where / "config.yaml").write_text("seed: 0\n"),
     "record": lambda where: (where / "run.json").write_text("[]"),
-    "newer": lambda where: store.write(where / "run.json", store.to_json(RECORD | {"format": 2})),
+    "newer": lambda where: store.write(where / "run.json", store.to_json(RECORD | {"format": 3})),
     "no_versions": lambda where: (where / "run.json").write_text('{"run": "a"}'),
     "versions": lambda where: (where / "run.json").write_text('{"run": "a", "versions": 3}'),
     "run_elsewhere": lambda where: (where / "run.json").write_text('{"run": "../../a", "versions": {}}'),

@@ -7,7 +7,17 @@ from harness.store.checkpoints import Checkpoint, has_checkpoint, load_checkpoin
 from harness.store.claims import Claimed, claim, job, owner, release
 from harness.store.disk import Corrupt, append, opened, remove, scratch, write
 from harness.store.frames import folders, read, read_curves, read_folders, read_run, run_folder, runs
-from harness.store.records import LOG, Sweep, load_record, load_sweep, save_record, save_sweep, sweeps
+from harness.store.manifest import save_files
+from harness.store.records import (
+    LOG,
+    Sweep,
+    load_record,
+    load_settings,
+    load_sweep,
+    save_record,
+    save_sweep,
+    sweeps,
+)
 from harness.store.scores import item_key, load_scores, save_scores
 from harness.store.studies import load_studies, load_table, save_study, save_table
 from harness.store.text import LARGE, SMALL, Json, from_csv, from_json, from_yaml, printable, to_csv, to_json, to_yaml
@@ -33,6 +43,7 @@ __all__ = [
     "load_checkpoint",
     "load_record",
     "load_scores",
+    "load_settings",
     "load_studies",
     "load_sweep",
     "load_table",
@@ -49,6 +60,7 @@ __all__ = [
     "run_folder",
     "runs",
     "save_checkpoint",
+    "save_files",
     "save_record",
     "save_scores",
     "save_study",

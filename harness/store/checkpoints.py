@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from harness.store import disk
 from harness.store.disk import Corrupt
-from harness.store.text import Json, from_csv, from_json, to_json
+from harness.store.text import SMALL, Json, from_csv, from_json, read, to_json
 
 GENERATIONS = 2  # checkpoints kept
 TENSORS, FACTS, CURVE, MANIFEST = "tensors.safetensors", "facts.json", "curve.csv", "manifest.json"
@@ -88,7 +88,9 @@ def reached(folder: Path) -> int:
 def _verified(generation: Path) -> tuple[dict[str, bytes], Json]:
     """The parts of a checkpoint and its manifest. Raises Corrupt unless each part is what the manifest says."""
     manifest = from_json(generation / MANIFEST)
-    parts = {name: (generation / name).read_bytes() for name in (TENSORS, FACTS, CURVE)}
+    if read(generation / MANIFEST, SMALL).decode() != to_json(manifest):
+        raise Corrupt(f"{generation / MANIFEST} is not what was written")
+    parts = {name: read(generation / name) for name in (TENSORS, FACTS, CURVE)}
     for name, data in parts.items():
         if manifest.get(name) != disk.sha256(data):
             raise Corrupt(f"{generation / name} does not have the SHA-256 of its manifest")

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from harness.store.disk import Corrupt
-from harness.store.records import RECORD, load_record
+from harness.store.manifest import RECORD, vouch
+from harness.store.records import load_record, load_settings
 from harness.store.scores import largest, load_rows
-from harness.store.text import NAME, Json, from_csv, from_yaml
+from harness.store.text import NAME, Json, from_csv
 
 NAMES = ("task", "attention", "scratchpad")
 KNOWN = ("recipe", "status", "reason", "loss", "loss_floor")  # of a run's record
@@ -69,7 +70,8 @@ def read_curves(folders: Iterable[Path]) -> pd.DataFrame:
 
 def _about(folder: Path) -> Json:
     """What is the same in every row: settings, versions, status."""
-    record, settings = load_record(folder), _flat(from_yaml(folder / "config.yaml"))
+    vouch(folder)
+    record, settings = load_record(folder), _flat(load_settings(folder))
     try:
         known = {"run": record["run"]} | {key: record.get(key) for key in KNOWN}
         versions = {f"version.{name}": number for name, number in record["versions"].items()}

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.store.disk import Corrupt, sha256, write
-from harness.store.text import LARGE, NAME, Json, from_json, to_json
+from harness.store.manifest import MANIFEST, RECORD, SETTINGS, save_files, sealed, verified
+from harness.store.text import LARGE, NAME, Json, from_json, from_yaml, to_json, to_object
 
-RECORD = "run.json"
-FORMAT = 1  # of a run's folder; a record without a number has this one
+FORMAT = 2  # of a run's folder; in 1, which a record without a number has, no manifest vouched for all of it
 SWEEPS = "sweeps"
 LOG = "log.txt"  # in a run's folder: what its processes said, whenever they ended
 
@@ -28,16 +28,25 @@ def load_record(folder: Path) -> Json:
     path = folder / RECORD
     if not path.exists():
         return {}
-    record = from_json(path)
-    if record.get("format", FORMAT) != FORMAT:
-        newer = f"was written by a newer harness (format {record['format']!r}, this one reads {FORMAT})"
+    record = to_object(path, verified(folder, RECORD))
+    its = record.get("format", 1)
+    if its not in (1, FORMAT):
+        newer = f"was written by a newer harness (format {its!r}, this one reads up to {FORMAT})"
         raise Corrupt(f"{path} {newer}: update this one")
+    if its == FORMAT and not sealed(folder):
+        raise Corrupt(f"{folder / MANIFEST} does not vouch for {RECORD}")
     return record
 
 
+def load_settings(folder: Path) -> Json:
+    """``config.yaml``. Raises Corrupt if it is not what was written."""
+    verified(folder, SETTINGS)
+    return from_yaml(folder / SETTINGS)
+
+
 def save_record(folder: Path, record: Json) -> None:
-    """Write ``run.json``."""
-    write(folder / RECORD, to_json(record | {"format": FORMAT}))
+    """Write ``run.json``. Raises Corrupt if what stands there is not what was written."""
+    save_files(folder, {RECORD: to_json(record | {"format": FORMAT})})
 
 
 def save_sweep(root: Path, runs: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""The rows of a run and their items, in two files whose bytes a third vouches for."""
+"""The rows of a run and their items."""
 
 import io
 import zipfile
@@ -8,39 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from harness.store import disk, text
 from harness.store.disk import Corrupt
-from harness.store.text import LARGE, Json, from_csv, from_json, to_csv, to_json
-
-ROWS, ITEMS, MANIFEST = "scores.csv", "items.npz", "manifest.json"
+from harness.store.manifest import ITEMS, ROWS, save_files, verified
+from harness.store.text import LARGE, Json, from_csv, to_csv
 
 
 def save_scores(folder: Path, rows: list[Json], columns: Iterable[str], items: Mapping[str, np.ndarray]) -> None:
     """Write ``items.npz`` and then ``scores.csv``: a row never stands there without its items.
 
-    ``manifest.json`` goes before both. It lists the SHA-256 of the bytes that stand there now beside that of those to
-    come, so each file is one of the listed, whenever this ends. ``items`` maps :func:`item_key` of each row to its
-    (examples,) bool; it is stored as packed bits. Raises Corrupt if what stands there now is not what was written.
+    ``items`` maps :func:`item_key` of each row to its (examples,) bool; it is stored as packed bits. Raises Corrupt if
+    what stands there now is not what was written.
     """
     buffer = io.BytesIO()
     np.savez(buffer, **{key: np.packbits(right) for key, right in items.items()})
-    files = {ITEMS: buffer.getvalue(), ROWS: to_csv(rows, columns).encode()}
-    now = {name: [disk.sha256(verified(folder, name))] if (folder / name).exists() else [] for name in files}
-    disk.write(folder / MANIFEST, to_json({name: [*now[name], disk.sha256(data)] for name, data in files.items()}))
-    for name, data in files.items():
-        disk.write(folder / name, data)
-
-
-def verified(folder: Path, name: str) -> bytes:
-    """The bytes of ``scores.csv`` or ``items.npz``. Raises Corrupt unless the manifest lists them."""
-    try:
-        for _ in range(3):  # a run that is being evaluated may replace them between the two lines
-            listed, data = from_json(folder / MANIFEST).get(name), text.read(folder / name, LARGE)
-            if isinstance(listed, list) and disk.sha256(data) in listed:
-                return data
-    except FileNotFoundError as error:
-        raise Corrupt(f"{error.filename} is missing") from error
-    raise Corrupt(f"{folder / name} does not have the SHA-256 of its {MANIFEST}")
+    save_files(folder, {ITEMS: buffer.getvalue(), ROWS: to_csv(rows, columns)})
 
 
 def load_rows(folder: Path) -> list[Json]:

@@ -18,13 +18,14 @@ LARGE = 16 * 2**20  # bytes of a table, or of all items of a run, that are read 
 SMALL = 64 * 2**10  # the same of a settings file or a record
 DEEPEST = 20  # levels of a settings file
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's reads a thousand files in a second
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 NAME = re.compile(r"[\w-]+")  # files are named after these, and no terminal minds them
 NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)
 
 Json = dict[str, Any]
 
 
-def read(path: Path, largest: int) -> bytes:
+def read(path: Path, largest: float = math.inf) -> bytes:
     """The bytes of a file. Raises Corrupt if there are more than ``largest``, and for a pipe or a device."""
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
@@ -41,8 +42,13 @@ def to_json(value: Any) -> str:
 
 def from_json(path: Path, largest: int = SMALL) -> Json:
     """A JSON object of at most ``largest`` bytes. Raises Corrupt for anything else."""
+    return to_object(path, read(path, largest))
+
+
+def to_object(path: Path, data: bytes) -> Json:
+    """The JSON object that the bytes of a file are. Raises Corrupt, naming the file, for anything else."""
     try:
-        value = json.loads(read(path, largest).decode(), parse_constant=_finite, parse_float=_finite)
+        value = json.loads(data.decode(), parse_constant=_finite, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"{path} is not JSON: {error}") from error
     if not isinstance(value, dict):
@@ -80,7 +86,7 @@ def from_yaml(path: Path) -> Json:
 
 def to_yaml(settings: Json) -> str:
     """Plain settings as yaml, in their own order."""
-    return yaml.safe_dump(_lists(settings), sort_keys=False)
+    return yaml.dump(_lists(settings), Dumper=DUMPER, sort_keys=False)
 
 
 def _lists(value: Any) -> Any:

@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
     from tasks.base import SPLITS
 
     folder = run_folder(arguments.run, arguments.results)
-    point = Experiment.of(store.from_yaml(folder / "config.yaml"))
+    point = Experiment.of(store.load_settings(folder))
     words = arguments.lengths.split(",") if arguments.lengths else [str(length) for length in point.evaluate.lengths]
     if not all(map(str.isdecimal, words)):
         raise Refusal(f"--lengths {arguments.lengths}: integers with commas between them are needed")

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         folder = run_folder(settings[0], arguments.results)
         if settings[1:]:
             raise Refusal(f"{settings[1]}: show RUN takes length= and split=")
-        point = Experiment.of(store.from_yaml(folder / "config.yaml"))
+        point = Experiment.of(store.load_settings(folder))
     if not point.task.shortest <= int(length) <= point.task.longest:
         raise Refusal(f"length={length}: {point.task.shortest} to {point.task.longest} are possible for this task")
     from harness import show  # torch

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -73,9 +74,8 @@ def seeds(axis: Axes, rows: pd.DataFrame, look: dict) -> None:
 
 def bars(axis: Axes, found: pd.DataFrame, look: dict) -> None:
     """Intervals about means: columns mean, low, high over an index x."""
-    axis.vlines(
-        found.index, found[["low", "mean"]].min(axis=1), found[["high", "mean"]].max(axis=1), look["color"], lw=0.8
-    )
+    low, mean, high = (found[name].to_numpy() for name in ("low", "mean", "high"))
+    axis.vlines(found.index, np.fmin(low, mean), np.fmax(high, mean), look["color"], lw=0.8)
 
 
 def spread(drawn: list[Line]) -> str:

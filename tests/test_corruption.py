@@ -1,0 +1,150 @@
+"""A file of a run that is not what was written is named, whatever became of it: never a silent wrong number."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from harness import config, experiment, store
+from harness.store.manifest import FILES, MANIFEST
+from tests.test_experiment import SMALL
+
+LINE = [*SMALL, "model.loops=2", "model.halting=ponder", "train.updates=30", "train.validate_every=10"]
+PARTS = ("tensors.safetensors", "facts.json", "curve.csv", "manifest.json")  # of a checkpoint
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """The folders of two runs with every kind of file."""
+    root = tmp_path_factory.mktemp("two")
+    both = [experiment.run(point, root, quiet=True) for point in config.points([*LINE, "seed=0,1"], sweep=True)]
+    assert all((folder / name).exists() for folder in both for name in (*FILES, MANIFEST))
+    return both
+
+
+def flipped(data, rng, other):
+    place = rng.integers(len(data))
+    return data[:place] + bytes([data[place] ^ 1 << int(rng.integers(8))]) + data[place + 1 :]
+
+
+def cut(data, rng, other):
+    return data[: rng.integers(len(data))]
+
+
+def zeroed(data, rng, other):
+    place = int(rng.integers(len(data)))
+    end = min(len(data), place + 4096)
+    return data[:place] + bytes(end - place) + data[end:]
+
+
+def swapped(data, rng, other):
+    return other
+
+
+MUTATIONS = (flipped, cut, zeroed, swapped)
+
+
+def newest(folder):
+    return max((folder / "checkpoint").iterdir())
+
+
+def seen(folder, path):
+    """Whether what reads a run names this file; or, of a manifest, a file that it does not vouch for any more."""
+    if path.parent != folder:
+        found = store.load_checkpoint(folder)
+        culprit = path.parent if path.name == MANIFEST else path
+        return found.facts["update"] < int(path.parent.name) and str(culprit) in " ".join(found.complaints)
+    (row,) = store.read_folders([folder]).head(1).to_dict("records")
+    culprit = row["reason"] or ""
+    return row["status"] == "CORRUPT" and path.name in culprit
+
+
+def mutated(folder, other, number, rng):
+    """Change a file, ask whether that is seen, put it back; None if there is nothing to change."""
+    files = [*(folder / name for name in (*FILES, MANIFEST)), *(newest(folder) / name for name in PARTS)]
+    path = files[number % len(files)]
+    theirs = other / path.name if path.parent == folder else newest(other) / path.name
+    data = path.read_bytes()
+    change = MUTATIONS[number // len(files) % len(MUTATIONS)]
+    worse = change(data, rng, theirs.read_bytes())
+    if worse == data:  # zeros over zeros, or both runs have the same
+        return None
+    path.write_bytes(worse)
+    try:
+        return seen(folder, path)
+    finally:
+        path.write_bytes(data)
+
+
+def tried(folder, other, count):
+    rng = np.random.default_rng(0)
+    found, number = [], 0
+    while len(found) < count:
+        told = mutated(folder, other, number, rng)
+        found += [told] if told is not None else []
+        number += 1
+    return found
+
+
+@pytest.mark.torture
+def test_every_changed_file_is_noticed_and_named(two, times, promise):
+    folder, other = two
+    assert store.read_run(folder)["status"].unique().tolist() == ["DONE"]
+    found = tried(folder, other, times(1000))
+    assert store.read_run(folder)["status"].unique().tolist() == ["DONE"], "what was put back is not complained of"
+    promise(5, len(found), sum(found))
+
+
+@pytest.mark.torture
+def test_a_folder_that_nothing_vouches_for_is_the_broken_twin(two, tmp_path, times, promise):
+    folder, other = two
+    twin = tmp_path / "runs" / folder.name
+    shutil.copytree(folder, twin)
+    listed = store.from_json(twin / MANIFEST)["files"]
+    (twin / MANIFEST).write_text(store.to_json({name: listed[name] for name in ("scores.csv", "items.npz")}))
+    (twin / "run.json").write_text(store.to_json(store.from_json(folder / "run.json") | {"format": 1}))
+    assert store.read_run(twin)["status"].unique().tolist() == ["DONE"], "results of an older harness are read"
+    promise(5, twins=1, caught=int(not all(tried(twin, other, times(1000)))))
+
+
+def test_a_writer_that_meets_a_changed_file_says_so_and_leaves_it(two):
+    folder, _ = two
+    path = folder / "run.json"
+    good = path.read_bytes()
+    path.write_bytes(good.replace(b'"seed"', b'"sead"').replace(b"DONE", b"done"))
+    changed = path.read_bytes()
+    with pytest.raises(store.Corrupt, match=r"run\.json does not have the SHA-256"):
+        store.save_record(folder, {"status": "DONE"})
+    assert path.read_bytes() == changed
+    path.write_bytes(good)
+
+
+def test_a_kill_between_two_writes_is_harmless(two, tmp_path, monkeypatch):
+    """After each write of a save, all of which go through one door, everything of the folder is vouched for."""
+    folder, _ = two
+    names = ("config.yaml", "curve.csv", "scores.csv")
+    for count in range(len(names) + 2):
+        for fresh in (False, True):
+            copy = tmp_path / f"{count}{fresh}" / "runs" / folder.name
+            shutil.copytree(folder, copy)
+            if fresh:
+                for name in (*names, MANIFEST):
+                    (copy / name).unlink()
+                (copy / "items.npz").unlink()
+                (copy / "run.json").unlink()
+            left = count
+
+            def writing(path, data, write=store.disk.write):
+                nonlocal left
+                if left == 0:
+                    raise KeyboardInterrupt
+                left -= 1
+                write(path, data)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(store.disk, "write", writing)
+                try:
+                    store.save_files(copy, {name: b"new" for name in names})
+                except KeyboardInterrupt:
+                    assert count <= len(names)
+            store.manifest.vouch(copy)
