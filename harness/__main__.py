@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from harness import signals, verbs
 from harness.examples import EXAMPLES
-from harness.nearest import Refusal, unknown
+from harness.nearest import Refusal, printable, unknown
 
 VERBS = verbs.names()
 DEBUG = "--debug"
@@ -36,7 +36,7 @@ def main(line: Sequence[str] | None = None) -> int:
             STORY.debug("where", exc_info=True)
             named = "" if isinstance(error, Refusal | OSError) else f"{type(error).__name__}: "
             more = f"; this is a mistake of ours, {DEBUG} shows where" if named else ""
-            print(f"harness: {named}{error}{more}", file=sys.stderr)
+            print(f"harness: {named}{printable(error)}{more}", file=sys.stderr)
             return 2 if isinstance(error, Refusal) else 1
 
 

@@ -160,9 +160,9 @@ def _evidence(
 ) -> Evidence:
     parts = []
     for arm, runs in record["arms"].items():
-        for run in runs:
+        for run in (run for run in runs if run in folders):
             if run not in read:
-                read[run] = store.read_folders([folders[run]]) if run in folders else pd.DataFrame()
+                read[run] = store.read_folders([folders[run]])
             parts.append(read[run].assign(arm=arm))
     rows = (
         pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()

@@ -21,6 +21,11 @@ def refusing() -> Iterator[None]:
         raise Refusal(str(error)) from error
 
 
+def printable(text: object) -> str:
+    """What a terminal shows as it stands: one line, without the characters that would steer it."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
 def unknown(what: str, given: object, allowed: Iterable[str], shown: Iterable[str] | None = None) -> Refusal:
     """The refusal of a name that does not exist: the nearest that does, and all that do (or ``shown`` of them).
 

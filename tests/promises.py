@@ -44,8 +44,6 @@ The table is generated, on one machine with two cores, by
 python -m pytest -m torture --promises docs/reliability.md
 ```
 
-Files that were changed at random (5) have tests, and no figure here yet.
-
 """
 
 

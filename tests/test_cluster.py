@@ -18,7 +18,7 @@ from tests.test_resume import MIDDLING, outcome
 
 HERE = Path(__file__).parent
 NEEDED = {"": ("slurmctld", "slurmd", "munged", "unshare"), "accounting": ("slurmdbd", "mariadbd")}
-POINT = [*MIDDLING, "train.updates=1000", "train.validate_every=100", "evaluate.examples=200"]
+POINT = [*MIDDLING, "train.validate_every=100", "evaluate.examples=200"]
 pytestmark = [pytest.mark.slurm, pytest.mark.torture, pytest.mark.timeout(1800)]
 
 
@@ -70,7 +70,7 @@ def local(points, tmp_path_factory):
 def line(points, root, *more):
     return [
         *(sys.executable, "-W", "ignore", "-m", "harness", "-m", *POINT, f"seed=range(0,{points})"),
-        *(*more, "--results", str(root)),
+        *(f"train.updates={max(400, 8000 // points)}", *more, "--results", str(root)),
     ]
 
 

@@ -39,7 +39,11 @@ class Disk:
             self.call(kind, fsync, handle)
 
         def open_of(path, mode="r", *more):
-            return File(self, self.call("open", opened, path, mode)) if "w" in mode else opened(path, mode, *more)
+            return (
+                File(self, self.call("open", opened, path, mode))
+                if set(mode) & set("wx")
+                else opened(path, mode, *more)
+            )
 
         monkeypatch.setattr(Path, "open", open_of)
         monkeypatch.setattr(os, "fsync", fsync_of)
@@ -196,9 +200,7 @@ def refuse(error, *_):
 def test_results_of_a_newer_harness_are_named_as_such(tmp_path):
     where = filled(tmp_path)
     store.write(where / "run.json", store.to_json(RECORD | {"format": 3}))
-    with pytest.raises(
-        Corrupt, match=r"newer harness \(format 3, this one reads up to 2\): update this one"
-    ):
+    with pytest.raises(Corrupt, match=r"newer harness \(format 3, this one reads up to 2\): update this one"):
         store.read_run(where)
     store.save_record(where, RECORD)
     assert store.load_record(where) == RECORD | {"format": 2}

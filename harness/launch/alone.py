@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from harness import experiment, store
 from harness.identity import folder
-from harness.nearest import Refusal
+from harness.nearest import Refusal, printable
 from harness.settings import Experiment
 
 STORY = logging.getLogger("harness")  # what --debug shows
@@ -37,7 +37,7 @@ def attempt(point: Experiment, root: Path, complain: Callable[[str], None], quie
 
 def complain(sentence: str) -> None:
     """Tell whoever looks on, above the progress bar."""
-    tqdm.write(f"harness: {sentence}", file=sys.stderr)
+    tqdm.write(f"harness: {printable(sentence)}", file=sys.stderr)
 
 
 def alone(point: Experiment, root: Path) -> bool:

@@ -3,9 +3,10 @@
 Nothing is pickled; everything that is read back is checked.
 """
 
+from harness.nearest import printable
 from harness.store.checkpoints import Checkpoint, has_checkpoint, load_checkpoint, reached, save_checkpoint
 from harness.store.claims import Claimed, claim, job, owner, release
-from harness.store.disk import Corrupt, append, opened, remove, scratch, write
+from harness.store.disk import Corrupt, append, figures, opened, remove, scratch, write
 from harness.store.frames import folders, read, read_curves, read_folders, read_run, run_folder, runs
 from harness.store.manifest import save_files
 from harness.store.records import (
@@ -20,7 +21,7 @@ from harness.store.records import (
 )
 from harness.store.scores import item_key, load_scores, save_scores
 from harness.store.studies import load_studies, load_table, save_study, save_table
-from harness.store.text import LARGE, SMALL, Json, from_csv, from_json, from_yaml, printable, to_csv, to_json, to_yaml
+from harness.store.text import LARGE, SMALL, Json, from_csv, from_json, from_yaml, to_csv, to_json, to_yaml
 
 __all__ = [
     "LARGE",
@@ -33,6 +34,7 @@ __all__ = [
     "Sweep",
     "append",
     "claim",
+    "figures",
     "folders",
     "from_csv",
     "from_json",

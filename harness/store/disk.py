@@ -7,6 +7,7 @@ old bytes or the new ones, whenever the writer dies.
 import errno
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,9 +21,9 @@ def write(path: Path, data: bytes | str) -> None:
     """Replace a file durably. Raises OSError, naming path and free space, if the disk does not take it all."""
     data = data.encode() if isinstance(data, str) else data
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:  # never what stands there, be it a link
             if file.write(data) != len(data):
                 raise OSError("short write")
             file.flush()
@@ -32,6 +33,14 @@ def write(path: Path, data: bytes | str) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise _unwritten(path, error, data) from error
+
+
+def figures(root: Path) -> Path:
+    """``<root>/figures``. Raises OSError if that is a link: what is drawn stays in the results folder."""
+    path = root / "figures"
+    if path.is_symlink():
+        raise OSError(f"{path} is a link, and figures are not drawn elsewhere: remove it")
+    return path
 
 
 def append(path: Path, text: str) -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from harness.nearest import printable
 from harness.store.disk import Corrupt
 from harness.store.manifest import RECORD, vouch
 from harness.store.records import load_record, load_settings
@@ -12,6 +14,10 @@ from harness.store.scores import largest, load_rows
 from harness.store.text import NAME, Json, from_csv
 
 NAMES = ("task", "attention", "scratchpad")
+WORDS = {  # columns of scores that hold words, the others hold numbers
+    *("run", "task", "attention", "scratchpad", "trace", "objective", "weights", "position", "mask"),
+    *("dtype", "split", "stop"),
+}  # fmt: skip
 KNOWN = ("recipe", "status", "reason", "loss", "loss_floor")  # of a run's record
 
 
@@ -79,8 +85,21 @@ def _about(folder: Path) -> Json:
     except (KeyError, AttributeError) as error:
         raise Corrupt(f"{folder} is not a run's folder: {error!r}") from error
     about = settings | versions | names | known
+    if about["reason"] is not None:
+        about["reason"] = printable(about["reason"])
     _require_names(folder, about)
+    for key, value in about.items():
+        parts = value if isinstance(value, tuple) else (value,)
+        if not all(_plain(part) for part in parts) or (value is None and key in ("recipe", "status")):
+            raise Corrupt(f"{folder} is not a run's folder: {printable(key)}={printable(value)[:80]}")
     return about
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value is a number that fits, a word that shows, or nothing."""
+    if isinstance(value, str):
+        return value.isprintable()
+    return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def _scores(folder: Path, about: Json) -> list[Json]:
@@ -91,6 +110,8 @@ def _scores(folder: Path, about: Json) -> list[Json]:
         raise Corrupt(f"{folder / 'scores.csv'} is not a table of scores: {error!r}") from error
     for row in rows:
         _require_names(folder, row)
+        if odd := [key for key in row.keys() - about.keys() - WORDS if isinstance(row[key], str)]:
+            raise Corrupt(f"{folder / 'scores.csv'} has a word where a number has to be: {printable(odd[0])}")
         if row["run"] != about["run"]:
             raise Corrupt(f"{folder / 'scores.csv'} holds rows of another run")
     return rows

@@ -12,6 +12,8 @@ from harness.store.disk import Corrupt
 from harness.store.manifest import ITEMS, ROWS, save_files, verified
 from harness.store.text import LARGE, Json, from_csv, to_csv
 
+MOST = 20_000  # rows of a run
+
 
 def save_scores(folder: Path, rows: list[Json], columns: Iterable[str], items: Mapping[str, np.ndarray]) -> None:
     """Write ``items.npz`` and then ``scores.csv``: a row never stands there without its items.
@@ -30,7 +32,7 @@ def load_rows(folder: Path) -> list[Json]:
         return []
     for name in (ROWS, ITEMS):
         verified(folder, name)
-    return from_csv(folder / ROWS)
+    return from_csv(folder / ROWS, MOST)
 
 
 def load_scores(folder: Path) -> tuple[list[Json], dict[str, np.ndarray]]:

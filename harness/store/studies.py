@@ -47,7 +47,11 @@ def _checked(path: Path) -> Json:
     arms, named = record.get("arms"), [record.get("study"), record.get("size")]
     listed = isinstance(arms, dict) and all(isinstance(runs, list) for runs in arms.values())
     words = [*named, *(arms or {}), *(run for runs in arms.values() for run in runs)] if listed else [None]
-    if not all(isinstance(word, str) and NAME.fullmatch(word) for word in words):
+    theory, said = record.get("theory", {}), record.get("words", [])
+    tables = list(theory) if isinstance(theory, dict) else [None]
+    said = said if isinstance(said, list) else [None]
+    good = all(isinstance(word, str) and NAME.fullmatch(word) for word in (*words, *tables))
+    if not (good and all(isinstance(word, str) and word.isprintable() for word in said)):
         raise Corrupt(f"{path} is not the record of a study")
     return record
 

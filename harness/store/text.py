@@ -7,6 +7,7 @@ import math
 import re
 import stat
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ DEEPEST = 20  # levels of a settings file
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's reads a thousand files in a second
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 NAME = re.compile(r"[\w-]+")  # files are named after these, and no terminal minds them
+DIGITS = 19  # of a whole number, as the largest of 64 bits has
 NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]?\d+)?", re.ASCII)
 
 Json = dict[str, Any]
 
 
-def read(path: Path, largest: float = math.inf) -> bytes:
+def read(path: Path, largest: int) -> bytes:
     """The bytes of a file. Raises Corrupt if there are more than ``largest``, and for a pipe or a device."""
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
@@ -49,16 +51,13 @@ def to_object(path: Path, data: bytes) -> Json:
     """The JSON object that the bytes of a file are. Raises Corrupt, naming the file, for anything else."""
     try:
         value = json.loads(data.decode(), parse_constant=_finite, parse_float=_finite)
+        if rb"\ud" in data.lower():  # half of a character is no text
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise Corrupt(f"{path} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise Corrupt(f"{path} is not a JSON object")
     return value
-
-
-def printable(text: Any) -> str:
-    """What a terminal shows as it stands: one line, without the characters that would steer it."""
-    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
 def _finite(text: str) -> float:
@@ -104,10 +103,16 @@ def to_csv(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
     return buffer.getvalue()
 
 
-def from_csv(path: Path) -> list[Json]:
-    """The rows that :func:`to_csv` was given, every value as it was. Raises Corrupt for anything else."""
+def from_csv(path: Path, most: int | None = None) -> list[Json]:
+    """The rows that :func:`to_csv` was given, every value as it was.
+
+    Raises Corrupt for anything else, and for more than ``most`` rows.
+    """
     try:
-        header, *lines = csv.reader(io.StringIO(read(path, LARGE).decode(), newline=""), strict=True)
+        reader = csv.reader(io.StringIO(read(path, LARGE).decode(), newline=""), strict=True)
+        header, *lines = islice(reader, None if most is None else most + 2)
+        if most is not None and len(lines) > most:
+            raise ValueError(f"more than {most} rows")
         return [dict(zip(header, map(_cell, line), strict=True)) for line in lines]
     except (ValueError, csv.Error) as error:
         raise Corrupt(f"{path} is not a table: {error}") from error
@@ -118,4 +123,8 @@ def _cell(text: str) -> str | float | bool | None:
         return {"": None, "True": True, "False": False}[text]
     if not NUMBER.fullmatch(text):
         return text
-    return int(text) if text.lstrip("-").isdigit() else _finite(text)
+    if not text.lstrip("-").isdigit():
+        return _finite(text)
+    if len(text.lstrip("-")) > DIGITS:
+        raise ValueError(f"a whole number of {len(text)} digits")
+    return int(text)

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     with refusing():
         rows, pictures = inside.look(folder, point, map(int, words), arguments.split, arguments.items)
     figure = report.figure(rows, pictures)
-    path = arguments.results / "figures" / f"{folder.name}-inside-{arguments.split}"
+    path = store.figures(arguments.results) / f"{folder.name}-inside-{arguments.split}"
     for kind in ("png", "svg"):
         store.write(path.with_suffix(f".{kind}"), report.render(figure, kind))
     store.write(path.with_suffix(".csv"), report.over_items(rows, "head").to_csv(index=False))

@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
             with refusing():
                 figure = getattr(figures, name)(of_task, allow_mixed=arguments.allow_mixed)
             for kind in ("png", "svg"):
-                path = folders[0] / "figures" / f"{task}-{name.replace('_', '-')}.{kind}"
+                path = store.figures(folders[0]) / f"{task}-{name.replace('_', '-')}.{kind}"
                 store.write(path, figures.render(figure, kind))
             print(path.with_suffix(".png"))
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import signals
-from harness.nearest import refusing
+from harness.nearest import printable, refusing
 from harness.verbs.rows import add_results
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _study(study: Study, size: str, words: list[str], arguments: argparse.Namesp
         there = judge.evidence([arguments.results])
         for name, figure in judge.pictures(there[study.name]):
             for kind in ("png", "svg"):
-                store.write(arguments.results / "figures" / f"{name}.{kind}", figures.render(figure, kind))
+                store.write(store.figures(arguments.results) / f"{name}.{kind}", figures.render(figure, kind))
             print(arguments.results / "figures" / f"{name}.png")
         judged = [one for one in judge.verdicts(there) if one.claim.study == study.name]
         print("\n" + ledger.table(judged))
@@ -100,5 +100,5 @@ def _tell(folders: Sequence[Path], several: bool):
             reason = rows.loc[rows["run"] == run, "reason"].iloc[0]
             logged = any(folder.name == run and (folder / store.LOG).exists() for folder in begun)
             more = f"; the whole story is in its {store.LOG}" if logged and ended != "CORRUPT" else ""
-            print(f"harness: {run} {ILL[ended]}: {reason}{more}", file=sys.stderr)
+            print(f"harness: {run} {ILL[ended]}: {printable(reason)}{more}", file=sys.stderr)
     return rows

@@ -111,7 +111,7 @@ def _draw(settings: Sequence[str], curves: Sequence[str], lengths: Sequence[int]
     label = "residual classes at the worst cut"
     figure = figures.table_against_length(table, "classes", "setting", label=label)
     name = next(word for word in settings if word.startswith("task=")).removeprefix("task=")
-    path = results / "figures" / "-".join([name, "classes", *(key.removeprefix("task.") for key in axes)])
+    path = store.figures(results) / "-".join([name, "classes", *(key.removeprefix("task.") for key in axes)])
     for kind in ("png", "svg"):
         store.write(path.with_suffix(f".{kind}"), figures.render(figure, kind))
     store.write(path.with_suffix(".csv"), store.to_csv(rows, rows[0]))
