@@ -331,17 +331,31 @@ def test_a_mistyped_line_is_an_experiment_or_a_refusal():
     assert list(outcomes.values()).count("refused") > 100
 
 
+def well_refused(words, capsys):
+    began = perf_counter()
+    code, said = main(words), capsys.readouterr()
+    one = said.err.count("\n") == 1 and "Traceback" not in said.err
+    return code == 2 and one and perf_counter() - began < 2
+
+
+@pytest.mark.torture
+def test_a_config_that_passes_over_unknown_settings_is_the_broken_twin(promise, monkeypatch, capsys):
+    known = config._known
+
+    class Anything(dict):
+        def __contains__(self, key):
+            return True
+
+    monkeypatch.setattr(config, "_known", lambda groups: Anything(known(groups)))
+    promise(9, twins=1, caught=int(not well_refused(["task=pairwise", "modle.width=3", "--cfg"], capsys)))
+
+
 @pytest.mark.torture
 def test_three_hundred_mistyped_lines_are_refused_and_nothing_is_created(times, promise, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     lines = {" ".join(words): words for words in mutations(MISTYPED, 10 * times(300))}
     refused = [words for words in lines.values() if outcome(words) == "refused"][: times(300)]
-    survived = 0
-    for words in refused:
-        began = perf_counter()
-        code, said = main(words), capsys.readouterr()
-        one = said.err.count("\n") == 1 and "Traceback" not in said.err
-        survived += code == 2 and one and perf_counter() - began < 2 and not any(tmp_path.iterdir())
+    survived = sum(well_refused(words, capsys) and not any(tmp_path.iterdir()) for words in refused)
     assert len(refused) == times(300)
     promise(9, len(refused), survived)
 

@@ -100,6 +100,18 @@ def test_three_of_twenty_die_in_three_ways_and_seventeen_are_done(three_of_twent
     assert reasons["memory"].startswith(("MemoryError", "RuntimeError", "_ArrayMemoryError"))
 
 
+@pytest.mark.torture
+def test_a_sweep_that_notes_no_death_is_the_broken_twin(tmp_path, monkeypatch, promise):
+    monkeypatch.setattr(sweep, "_note", lambda *_: None)
+    (point,) = config.points([*SMALL, "seed=18", "train.updates=1000000"])
+    where = identity.folder(point, tmp_path)
+    killer = Thread(target=kill_once_claimed, args=(where,))
+    killer.start()
+    launch.launch([*config.points([*SMALL, "seed=0"]), point], tmp_path, Local(2))
+    killer.join()
+    promise(8, twins=1, caught=int(store.load_record(where)["reason"] != "killed by SIGKILL"))
+
+
 def test_the_log_of_each_lies_in_its_folder(three_of_twenty):
     root, where, _ = three_of_twenty
     logs = {folder: (folder / "log.txt").read_text() for folder in store.runs(root)}

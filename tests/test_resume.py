@@ -423,6 +423,13 @@ def test_an_interrupted_sweep_leaves_no_process_and_is_finished_by_the_same_comm
 
 
 @pytest.mark.torture
+def test_a_sweep_that_hears_nothing_is_the_broken_twin(victims, tmp_path, promise):
+    ended = sweep(victims, tmp_path, number=signal.SIGINT, until="runs/*/claim/*.json", after=0.2, group=True,
+                  twin="hears_nothing")  # fmt: skip
+    promise(13, twins=1, caught=int((ended.code, ended.seconds < 5) != (130, True)))
+
+
+@pytest.mark.torture
 @pytest.mark.timeout(1200)
 def test_of_eight_processes_one_runs_and_the_others_say_who(victims, tmp_path, times, promise):
     for number in range(times(20)):
@@ -448,11 +455,14 @@ def test_a_sweep_that_is_started_twice_at_once_trains_each_run_once(victims, tmp
         root = tmp_path / str(number)
         ended = victims(line, root, count=2)
         assert [each.code for each in ended] == [0, 0], ended
-        for folder in store.runs(root):
-            updates = [row["update"] for row in store.from_csv(folder / "curve.csv")]
-            record = store.from_json(folder / "run.json")
-            once += (record["resumed"], record["status"], updates) == (0, "DONE", list(range(10, 241, 10)))
+        once += sum(map(trained_once, store.runs(root)))
     promise(12, 6 * times(10), once)
+
+
+def trained_once(folder):
+    record = store.from_json(folder / "run.json")
+    updates = [row["update"] for row in store.from_csv(folder / "curve.csv")]
+    return (record["resumed"], record["status"], updates) == (0, "DONE", list(range(10, 241, 10)))
 
 
 def planted(folder, age=0.0, **owner):

@@ -72,7 +72,14 @@ def forgets_its_moments(monkeypatch):
     monkeypatch(torch.optim.AdamW, "load_state_dict", lambda self, state: None)
 
 
-TWINS = {twin.__name__: twin for twin in (forgets_its_place, forgets_its_moments)}
+def hears_nothing(monkeypatch):
+    """A sweep that does not look whether a signal came."""
+    from harness import signals
+
+    monkeypatch(signals, "check", lambda: None)
+
+
+TWINS = {twin.__name__: twin for twin in (forgets_its_place, forgets_its_moments, hears_nothing)}
 
 
 def serve():
