@@ -44,6 +44,8 @@ The table is generated, on one machine with two cores, by
 python -m pytest -m torture --promises docs/reliability.md
 ```
 
+A row stays as it is when only tests of others are named there.
+
 """
 
 
@@ -66,10 +68,15 @@ def gathered(reports):
     return dict(sorted(found.items()))
 
 
-def table(found):
-    """The promises as Markdown."""
+def table(found, there=""):
+    """The promises as Markdown; a row that was not tried stays as it is ``there``."""
     lines = ["| # | hazard | what is tried and what is held | tried | survived | twins caught |", "| --- " * 6 + "|"]
-    for row, counts in found.items():
+    stay = {int(line.split()[1]): line for line in there.splitlines() if line.startswith("| ") and line[2].isdecimal()}
+    for row in sorted({*found, *(stay.keys() & ROWS.keys())}):
+        if row not in found:
+            lines.append(stay[row])
+            continue
+        counts = found[row]
         caught = f"{counts['caught']} of {counts['twins']}" if counts["twins"] else "-"
         lines.append(f"| {row} | {' | '.join(ROWS[row])} | {counts['tried']:,} | {counts['survived']:,} | {caught} |")
     return "\n".join(lines) + "\n"
@@ -77,4 +84,6 @@ def table(found):
 
 def write(page, found):
     """The page of the promises."""
-    Path(page).write_text(HEAD + table(found), encoding="utf-8")
+    page = Path(page)
+    there = page.read_text(encoding="utf-8") if page.exists() else ""
+    page.write_text(HEAD + table(found, there), encoding="utf-8")

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from threading import Thread
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from harness import config, experiment, identity, launch, store
 from harness.__main__ import main
-from harness.launch import sweep
+from harness.launch import local, sweep
 from harness.launch.sweep import Death
 from harness.sections import Local
 from tests.test_experiment import SMALL, rows, weights
@@ -153,3 +154,33 @@ def test_a_claim_is_ended_for_the_job_that_is_over_alone(tmp_path):
         assert store.owner(tmp_path) == owner
     store.release(tmp_path, "7_1", 1)
     assert store.owner(tmp_path) is None
+
+
+def test_processes_fill_the_cores_or_are_dealt_out_over_the_gpus(tmp_path, monkeypatch):
+    points = config.points([*SMALL, "seed=range(0,5)"], sweep=True)
+    assert local.Processes(points, tmp_path, None).room == local.cores()
+    assert local.Processes(points, tmp_path, 3).room == 3
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert local.Processes(points, tmp_path, None).room == 2
+    assert local.Processes([replace(point, device="cpu") for point in points], tmp_path, None).room == local.cores()
+    place, given = local.Processes(points, tmp_path, 4), []
+
+    class Quiet:
+        exitcode = 0
+
+        def __init__(self, target, args):
+            given.append(args[2])
+
+        def start(self):
+            pass
+
+        def join(self):
+            pass
+
+    place.context = type("Context", (), {"Process": Quiet})
+    jobs = place.start(points[:4])
+    assert given == [0, 1, 0, 1]
+    place._death(jobs[1], "FAILED")
+    place.start(points[4:])
+    assert given[4] == 1, "the place that is free"

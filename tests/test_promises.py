@@ -1,5 +1,6 @@
 """The page of the promises says what ``pytest -m torture`` found, at the numbers that are promised."""
 
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,3 +53,9 @@ def test_the_table_adds_what_all_tests_tried():
     reports += [report(6, "teardown", tried=9, survived=9), SimpleNamespace()]  # said once more; a warning
     found = promises.gathered(reports)
     assert told(promises.table(found)) == {1: ["1", "1", "-"], 6: ["9", "9", "1 of 1"]}
+
+
+def test_a_row_that_was_not_tried_stays():
+    page = promises.table({1: Counter(tried=9, survived=9), 6: Counter(tried=5, survived=5)})
+    again = promises.table({6: Counter(tried=7, survived=6)}, page)
+    assert told(again) == {1: ["9", "9", "-"], 6: ["7", "6", "-"]}
