@@ -18,7 +18,7 @@ from harness import config, draw, experiment, rows, signals, store, train, train
 from harness.__main__ import main
 from harness.nearest import Refusal
 from tests.test_experiment import SMALL
-from tests.victims import TWINS, Victims
+from tests.victims import FORGETFUL, Victims
 
 MIDDLING = [
     *("task=pairwise", "task.alpha=6", "task.values=16", "model.width=16", "model.heads=2", "model.layers=1"),
@@ -98,7 +98,7 @@ def test_a_run_that_is_killed_at_any_moment_ends_with_the_same_bits(victims, und
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("twin", TWINS)
+@pytest.mark.parametrize("twin", FORGETFUL)
 def test_one_that_forgets_something_is_caught(twin, victims, undisturbed, tmp_path, promise):
     whole, _ = undisturbed
     (ended,) = victims(MIDDLING, tmp_path / "whole", twin=twin)

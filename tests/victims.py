@@ -79,6 +79,7 @@ def hears_nothing(monkeypatch):
     monkeypatch(signals, "check", lambda: None)
 
 
+FORGETFUL = ("forgets_its_place", "forgets_its_moments")
 TWINS = {twin.__name__: twin for twin in (forgets_its_place, forgets_its_moments, hears_nothing)}
 
 

@@ -85,6 +85,8 @@ def _about(folder: Path) -> Json:
     except (KeyError, AttributeError) as error:
         raise Corrupt(f"{folder} is not a run's folder: {error!r}") from error
     about = settings | versions | names | known
+    if not isinstance(record.get("fingerprint", {}), dict):
+        raise Corrupt(f"{folder} is not a run's folder: its fingerprint is no mapping")
     if about["reason"] is not None:
         about["reason"] = printable(about["reason"])
     _require_names(folder, about)
