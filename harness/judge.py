@@ -95,8 +95,7 @@ def records(roots: Sequence[Path], runs: Sequence[str]) -> dict[str, dict]:
             continue
     studies = [record for _, record in store.load_studies(roots)]
     again = [
-        f"python -m harness study={r['study']} study.size={r['size']} {' '.join(r.get('words', []))}".strip()
-        for r in studies
+        " ".join([f"python -m harness study={r['study']} study.size={r['size']}", *r.get("words", [])]) for r in studies
     ]
     about = {
         "command": "python -m harness report",
