@@ -30,10 +30,12 @@ _HERE = Path(__file__).parent
 CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if (folder / "config.yaml").exists())
 
 
-# The types of the config. The settings of an attention or a position have the types of the values in its yaml.
+# The types of the config. The settings of an attention or a position have the types of the values in its yaml; those of
+# a task and of a launcher the types of its dataclass.
 GROUPS = {"task": None, "attention": None, "scratchpad": Scratchpad, "position": None, "launcher": None}
 SECTIONS = {"model": Model, "train": Train, "evaluate": Evaluate}
 PLAIN = {"mask": str, "seed": int, "device": str, "dtype": str, "threads": int}
+UNTOLD = {(".lengths", ".steps", ".state_bits"): [4, 8, 16], ".jobs": 4}  # examples of what is null or empty by default
 TYPED_BY_YAML = ("attention.", "position.")
 LAYERS = "attention.layers"  # of a hybrid: names of variants, or mappings that also set some of their settings
 
@@ -192,8 +194,7 @@ def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _words(key: str, example: Any) -> str:
-    listed = key.endswith((".lengths", ".steps", ".state_bits"))  # null or empty by default, as the jobs may be
-    example = [4, 8, 16] if listed else 4 if key == "launcher.jobs" else example
+    example = next((told for ends, told in UNTOLD.items() if key.endswith(ends)), example)
     if isinstance(example, list):
         return f"a list like [{','.join(map(str, example))}]"
     return {int: "an integer", float: "a number", bool: "true or false", str: "a word"}.get(type(example), "a value")

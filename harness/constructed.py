@@ -45,7 +45,7 @@ def run(task: Task, name: str, lengths: Sequence[int], words: Sequence[str], roo
         record |= {"weights": BY_HAND, "witness": name, "evidence": chosen.evidence, "resumed": 0, "notes": []}
         record |= {"fingerprint": fingerprint(experiment), "update": 0, "train_flops": 0, "loss": None}
         record |= {"loss_floor": None, "started": _now(), "reason": None}
-        store.save_files(where, {"config.yaml": store.to_yaml(experiment.settings())})
+        store.save_settings(where, experiment.settings())
         store.save_record(where, record | {"status": "RUNNING", "changed": _now()})
         tensors = {f"model.{key}": tensor.contiguous() for key, tensor in model.state_dict().items()}
         store.save_checkpoint(where, 0, tensors, {})

@@ -222,7 +222,7 @@ def _begun(experiment: Experiment, where: Path) -> Json:
             record["fingerprint"] = now
         elif others := [f"{key} {now[key]}, not {was[key]}" for key in BITS if now[key] != was[key]]:
             record["notes"].append(f"went on with {', '.join(others)}: not the same bits")
-    store.save_files(where, {"config.yaml": store.to_yaml(settings)})
+    store.save_settings(where, settings)
     _note(where, record, status="RUNNING", reason=None)
     return record
 

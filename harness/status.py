@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from harness import store
 from harness.catalogue import aligned
-from harness.store import Json, printable
+from harness.nearest import printable
+from harness.store import Json
 
 STATES = "done diverged running interrupted failed unreadable waiting".split()
 ENDED = {"DONE": "done", "DIVERGED": "diverged", "FAILED": "failed", "OOM": "failed"}

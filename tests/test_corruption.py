@@ -7,10 +7,10 @@ import pytest
 
 from harness import config, experiment, store
 from harness.store.manifest import FILES, MANIFEST
+from tests.test_checkpoints import FILES as PARTS
 from tests.test_experiment import SMALL
 
 LINE = [*SMALL, "model.loops=2", "model.halting=ponder", "train.updates=30", "train.validate_every=10"]
-PARTS = ("tensors.safetensors", "facts.json", "curve.csv", "manifest.json")  # of a checkpoint
 
 
 @pytest.fixture(scope="module")

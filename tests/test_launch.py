@@ -48,7 +48,7 @@ def test_a_run_that_is_killed_without_a_word_gets_its_reason(tmp_path):
     death = Death("FAILED", "killed by SIGKILL")
     sweep._note(tmp_path, death)  # before it began
     assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
-    running = {"status": "RUNNING", "run": "x", "format": 1}
+    running = {"status": "RUNNING", "run": "x", "format": 2}
     store.save_record(tmp_path, running)
     with store.claim(tmp_path):  # it was killed before it could tell that another process works on the run
         sweep._note(tmp_path, death)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from harness import signals, store
 from harness.identity import folder
-from harness.launch.alone import alone
+from harness.launch.alone import alone, complain
 from harness.launch.sweep import Death, Jobs
 from harness.nearest import Refusal, unknown
 from harness.sections import Slurm
@@ -86,7 +86,7 @@ class Cluster:
 
         try:
             with redirect_stderr(StringIO()), self.executor.batch():  # submitit repeats what sbatch says
-                submitted = [self.executor.submit(job, point, self.root) for point in points]
+                submitted = [self.executor.submit(work, point, self.root) for point in points]
         except FailedJobError as error:
             raise Refusal(f"SLURM takes no job: {error}") from error
         self.looked = time.monotonic()
@@ -105,18 +105,17 @@ class Cluster:
             return {}
         finally:
             self.looked = time.monotonic()
-        before, self.seen = self.seen, states
-        now = {one: states.get(one, GONE) for one in jobs}
-        sure = {one: seen for one, seen in now.items() if seen.state == "COMPLETED" or seen == before.get(one, GONE)}
+        before, self.seen = self.seen, {one: states.get(one, GONE) for one in jobs}
+        sure = {one: seen for one, seen in self.seen.items() if seen.state == "COMPLETED" or seen == before.get(one)}
         return {one: self._death(one, seen) for one, seen in sure.items() if seen.state in ENDED}
 
     def stop(self, jobs: Sequence[str]) -> Jobs:
         """Cancel all, which lets them save."""
         if jobs:
-            subprocess.run(["scancel", *jobs], capture_output=True, timeout=60)
-            last = time.monotonic() + GRACE
-            while time.monotonic() < last and not ENDED.issuperset(queue().get(one, GONE).state for one in jobs):
-                time.sleep(0.2)
+            try:
+                _cancelled(jobs)
+            except OSError as error:
+                complain(f"{error}; the jobs that it has still go on")
         store.remove(self.folder)
         return {}
 
@@ -134,7 +133,16 @@ class Cluster:
         return path.read_text(errors="replace")[-LAST_WORDS:].strip() if path.exists() else ""
 
 
-def job(point: Experiment, root: Path) -> None:
+def _cancelled(jobs: Sequence[str]) -> None:
+    """Cancel jobs and wait for a moment until all are over. Raises OSError if SLURM does not answer."""
+    queue()
+    subprocess.run(["scancel", *jobs], capture_output=True)  # it fails if one is over by now
+    last = time.monotonic() + GRACE
+    while time.monotonic() < last and not ENDED.issuperset(queue().get(one, GONE).state for one in jobs):
+        time.sleep(0.2)
+
+
+def work(point: Experiment, root: Path) -> None:
     """What a job does, on its node: run one point, and be queued again if it is preempted, or late and has got on."""
     where = folder(point, root)
     with signals.watching():
@@ -143,7 +151,7 @@ def job(point: Experiment, root: Path) -> None:
             code = 0 if alone(point, root) else 1
         except signals.Interrupted as interrupted:
             code = interrupted.code
-            job = store.job()["job"]
+            job = store.this_job()["job"]
             late = interrupted.number == signal.SIGUSR2 and _far(where) != before
             if late or "PreemptTime=None" not in _asked("scontrol", "show", "job", job):
                 _asked("scontrol", "requeue", job)  # it would not be: it leaves before it is killed

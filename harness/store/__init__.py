@@ -3,9 +3,8 @@
 Nothing is pickled; everything that is read back is checked.
 """
 
-from harness.nearest import printable
 from harness.store.checkpoints import Checkpoint, has_checkpoint, load_checkpoint, reached, save_checkpoint
-from harness.store.claims import Claimed, claim, job, owner, release
+from harness.store.claims import Claimed, claim, owner, release, this_job
 from harness.store.disk import Corrupt, append, figures, opened, remove, scratch, write
 from harness.store.frames import folders, read, read_curves, read_folders, read_run, run_folder, runs
 from harness.store.manifest import save_files
@@ -16,6 +15,7 @@ from harness.store.records import (
     load_settings,
     load_sweep,
     save_record,
+    save_settings,
     save_sweep,
     sweeps,
 )
@@ -41,7 +41,6 @@ __all__ = [
     "from_yaml",
     "has_checkpoint",
     "item_key",
-    "job",
     "load_checkpoint",
     "load_record",
     "load_scores",
@@ -51,7 +50,6 @@ __all__ = [
     "load_table",
     "opened",
     "owner",
-    "printable",
     "reached",
     "read",
     "read_curves",
@@ -65,11 +63,13 @@ __all__ = [
     "save_files",
     "save_record",
     "save_scores",
+    "save_settings",
     "save_study",
     "save_sweep",
     "save_table",
     "scratch",
     "sweeps",
+    "this_job",
     "to_csv",
     "to_json",
     "to_yaml",

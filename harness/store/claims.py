@@ -39,7 +39,7 @@ def claim(folder: Path) -> Iterator[None]:
     name = f"{time.time_ns()}-{os.getpid()}.json"
     prepared, taken = folder / f".claim-{name}", folder / "claim"
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    me = {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid()), "since": since, **job()}
+    me = {"host": platform.node(), "pid": os.getpid(), "started": _started(os.getpid()), "since": since, **this_job()}
     disk.write(prepared / name, to_json(me))
     try:
         while not disk.move(prepared, taken):
@@ -77,7 +77,7 @@ def release(folder: Path, name: str, restart: int) -> None:
             disk.remove(file)
 
 
-def job() -> Json:
+def this_job() -> Json:
     """What SLURM calls the job that this process is in, if it is in one."""
     one, array = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_JOB_ID")
     name = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}" if array else one

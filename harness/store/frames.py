@@ -84,11 +84,11 @@ def _about(folder: Path) -> Json:
         names = {key: settings[f"{key}.name"] for key in NAMES} | {"seed": settings["seed"]}
     except (KeyError, AttributeError) as error:
         raise Corrupt(f"{folder} is not a run's folder: {error!r}") from error
-    about = settings | versions | names | known
     if not isinstance(record.get("fingerprint", {}), dict):
         raise Corrupt(f"{folder} is not a run's folder: its fingerprint is no mapping")
-    if about["reason"] is not None:
-        about["reason"] = printable(about["reason"])
+    if known["reason"] is not None:
+        known["reason"] = printable(known["reason"])
+    about = settings | versions | names | known
     _require_names(folder, about)
     for key, value in about.items():
         parts = value if isinstance(value, tuple) else (value,)
@@ -110,9 +110,10 @@ def _scores(folder: Path, about: Json) -> list[Json]:
         rows = [about | score for score in largest(load_rows(folder)) or [{}]]
     except (KeyError, TypeError) as error:
         raise Corrupt(f"{folder / 'scores.csv'} is not a table of scores: {error!r}") from error
+    numbers = rows[0].keys() - about.keys() - WORDS  # the columns of all are the same
     for row in rows:
         _require_names(folder, row)
-        if odd := [key for key in row.keys() - about.keys() - WORDS if isinstance(row[key], str)]:
+        if odd := [key for key in numbers if isinstance(row[key], str)]:
             raise Corrupt(f"{folder / 'scores.csv'} has a word where a number has to be: {printable(odd[0])}")
         if row["run"] != about["run"]:
             raise Corrupt(f"{folder / 'scores.csv'} holds rows of another run")

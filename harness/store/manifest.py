@@ -27,8 +27,8 @@ def save_files(folder: Path, files: Mapping[str, bytes | str]) -> None:
     """
     new = {name: data.encode() if isinstance(data, str) else data for name, data in files.items()}
     there = [name for name in FILES if (folder / name).exists()]
-    before = _listed(folder) if sealed(folder) else {name: [disk.sha256(verified(folder, name))] for name in there}
-    listed = dict(before)
+    first = {name: [disk.sha256(verified(folder, name))] for name in ([] if sealed(folder) else there)}
+    listed = _listed(folder) | first
     for name, data in new.items():
         now = [disk.sha256(verified(folder, name)) if name in there else ABSENT]
         listed[name] = list(dict.fromkeys([*now, disk.sha256(data)]))

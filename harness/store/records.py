@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from harness.store.disk import Corrupt, sha256, write
 from harness.store.manifest import MANIFEST, RECORD, SETTINGS, save_files, sealed, verified
-from harness.store.text import LARGE, NAME, Json, from_json, from_yaml, to_json, to_object
+from harness.store.text import LARGE, NAME, Json, from_json, from_yaml, to_json, to_object, to_yaml
 
 FORMAT = 2  # of a run's folder; in 1, which a record without a number has, no manifest vouched for all of it
 SWEEPS = "sweeps"
@@ -42,6 +42,11 @@ def load_settings(folder: Path) -> Json:
     """``config.yaml``. Raises Corrupt if it is not what was written."""
     verified(folder, SETTINGS)
     return from_yaml(folder / SETTINGS)
+
+
+def save_settings(folder: Path, settings: Json) -> None:
+    """Write ``config.yaml``. Raises Corrupt if what stands there is not what was written."""
+    save_files(folder, {SETTINGS: to_yaml(settings)})
 
 
 def save_record(folder: Path, record: Json) -> None:
