@@ -12,7 +12,7 @@ import torch
 
 from harness import config, experiment, identity, launch, store
 from harness.__main__ import main
-from harness.launch import local, sweep
+from harness.launch import local, slurm, sweep
 from harness.launch.sweep import Death
 from harness.sections import Local
 from tests.test_experiment import SMALL, rows, weights
@@ -184,3 +184,39 @@ def test_processes_fill_the_cores_or_are_dealt_out_over_the_gpus(tmp_path, monke
     place._death(jobs[1], "FAILED")
     place.start(points[4:])
     assert given[4] == 1, "the place that is free"
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A cluster without a SLURM: (itself, the queue that it will see)."""
+    place, seen = object.__new__(slurm.Cluster), {}
+    (point,) = config.points(SMALL)
+    place.root, place.folder, place.looked, place.seen = tmp_path, tmp_path / "slurm" / "0", 0.0, {}
+    place.points = dict.fromkeys(("1_0", "1_1"), point)
+    monkeypatch.setattr(slurm, "POLL", 0.0)
+    monkeypatch.setattr(slurm, "queue", lambda: dict(seen))
+    return place, seen
+
+
+@pytest.mark.parametrize("state", ["FAILED", "NODE_FAIL", "gone"])
+def test_a_job_that_failed_or_is_forgotten_is_seen_twice_before_it_counts(state, cluster):
+    place, seen = cluster
+    seen |= {"1_0": slurm.Seen("RUNNING", 0), "1_1": slurm.Seen("COMPLETED", 0)}
+    assert place.ended(["1_0", "1_1"]) == {"1_1": None}
+    seen["1_0"] = slurm.Seen(state, 0)
+    if state == "gone":
+        del seen["1_0"]
+    assert place.ended(["1_0"]) == {}
+    assert place.ended(["1_0"]) == {"1_0": Death("FAILED", f"SLURM ended job 1_0: {state}")}
+
+
+def test_a_slurm_that_does_not_answer_ends_no_job_and_lets_the_sweep_leave(cluster, monkeypatch, capsys):
+    place, _ = cluster
+
+    def silent():
+        raise OSError("SLURM does not answer: no route")
+
+    monkeypatch.setattr(slurm, "queue", silent)
+    assert place.ended(["1_0"]) == place.ended(["1_0"]) == {}
+    assert place.stop(["1_0"]) == {}
+    assert "does not answer: no route; the jobs that it has still go on" in capsys.readouterr().err
