@@ -20,6 +20,7 @@ from harness.scratchpad import Scratchpad
 from harness.sections import OBJECTIVES
 from harness.sequence import IGNORE, encode, vocabulary
 from tasks.pairwise import Pairwise
+from tasks.words import Words
 from tests.conftest import variant as configured
 
 BATCH, VOCAB, LAYERS, WIDTH, HEADS, CONTEXT = 3, vocabulary(Pairwise()), 2, 12, 2, 230
@@ -145,8 +146,8 @@ def hold_no_peeking(model, task, batch):
     hook.remove()
 
 
-@pytest.mark.parametrize("place", POSITIONS)
-def test_no_prediction_peeks_at_what_it_predicts(task, variant, mask, place):
+def peek(task, variant, mask, place):
+    """Hold the law in all that a run can train on."""
     length = task.shortest + 1
     instance = task.sample(np.random.default_rng(1), 2, length, "broad")
     full = Scratchpad("full", "trace", None, None if task.traces else 0, 0).canonical(task)
@@ -155,6 +156,18 @@ def test_no_prediction_peeks_at_what_it_predicts(task, variant, mask, place):
     for objective in ("answer",) if mask == "prefix" else OBJECTIVES:  # the prompt would see what it has to predict
         readout = dense and (mask, objective) in (("causal", "answer"), ("encoder", "answer"))  # else it is refused
         hold_no_peeking(model, task, encode(task, full, instance, length, objective, readout))
+
+
+@pytest.mark.parametrize("place", POSITIONS)
+@pytest.mark.parametrize("kept", Softmax.masks)
+def test_no_prediction_peeks_at_what_it_predicts(task, kept, place):
+    peek(task, Softmax, kept, place)
+
+
+@pytest.mark.parametrize("place", POSITIONS)
+@pytest.mark.parametrize("asked", [Pairwise(), Words()], ids=["after", "inside"])
+def test_no_map_lets_a_prediction_peek(variant, mask, place, asked):
+    peek(asked, variant, mask, place)
 
 
 def test_the_law_of_no_peeking_catches_the_prompt_seen_while_it_is_predicted():

@@ -3,8 +3,8 @@
 The two commands that install are executed by ``.ci/run``.
 """
 
+import json
 import re
-import resource
 import shlex
 import shutil
 import subprocess
@@ -36,17 +36,16 @@ HARNESS = list(dict.fromkeys(line for page in PAGES for line in commands(page) i
 
 @pytest.fixture(scope="module")
 def first_light(tmp_path_factory):
-    """(results, what was printed, CPU seconds) of ``python -m harness task=pairwise``."""
+    """(results, what was printed) of ``python -m harness task=pairwise``."""
     folder = tmp_path_factory.mktemp("first_light")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     line = [sys.executable, "-m", "harness", "task=pairwise"]
     done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
-    return folder / "results", done.stdout, resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    return folder / "results", done.stdout
 
 
 def test_the_main_job_learns_both_splits_at_every_trained_length(first_light):
-    results, _, seconds = first_light
+    results, _ = first_light
     scores = store.read([results])
     trained = scores[scores["in_range"] & scores["split"].isin(("boundary", "broad"))]
     assert set(zip(trained["split"], trained["length"], strict=True)) == {
@@ -54,11 +53,12 @@ def test_the_main_job_learns_both_splits_at_every_trained_length(first_light):
     }
     assert trained["accuracy"].min() >= 0.98, trained[["split", "length", "accuracy"]]
     assert (scores["examples"] >= 2000).all()
-    assert seconds < 120  # of one core; the wall clock also counts what else the machine does
+    (folder,) = store.runs(results)
+    assert store.load_record(folder)["train_flops"] < 2e12  # seconds are the machine's too: the bench has them
 
 
 def test_it_ends_in_a_table_a_figure_and_two_sentences(first_light):
-    results, said, _ = first_light
+    results, said = first_light
     (folder,) = store.runs(results)
     *_, seen, theory = said.strip().splitlines()
     assert "accuracy.png" in said
@@ -72,7 +72,7 @@ def test_it_ends_in_a_table_a_figure_and_two_sentences(first_light):
 
 
 def test_what_the_model_wrote_can_be_looked_at(first_light):
-    results, _, _ = first_light
+    results, _ = first_light
     (folder,) = store.runs(results)
     line = [sys.executable, "-m", "harness", "show", folder.name, "length=6", "--results", str(results)]
     shown = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True).stdout
@@ -88,15 +88,24 @@ def results(first_light, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def warm():
+    """The process of warm.py."""
+    line, pipe = [sys.executable, "-m", "tests.warm"], subprocess.PIPE
+    with subprocess.Popen(line, cwd=CHECKOUT, stdin=pipe, stdout=pipe, text=True, bufsize=1) as one:
+        yield one
+        one.stdin.close()
+
+
 @pytest.mark.parametrize("line", HARNESS)
-def test_every_command_of_the_documents_runs(line, results):
+def test_every_command_of_the_documents_runs(line, results, warm, tmp_path):
     """Commands that train are shortened by further settings, so that they end in seconds; the main job is not."""
     shorter = ["study.size=smoke"] if "study=" in line else SMALL if trains(line) and "--cfg" not in line else []
     shorter = ["--quick", "--only", "decoding"] if line.endswith("harness bench") else shorter
-    words = [sys.executable, *shlex.split(line)[1:], *shorter]
-    done = subprocess.run(words, cwd=results, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout
+    said = tmp_path / "said"
+    print(json.dumps([str(results), shlex.split(line)[3:] + shorter, str(said)]), file=warm.stdin)
+    assert warm.stdout.readline() == "0\n", said.with_suffix(".2").read_text()[-2000:]
+    assert said.with_suffix(".1").read_text()
 
 
 def test_the_first_two_commands_install_and_run_and_install_and_test():
@@ -115,7 +124,7 @@ def test_the_documents_name_runs_by_their_true_identity():
 def test_every_link_and_picture_of_the_documents_is_there():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} -> {target}"
+            assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name} -> {target}"
 
 
 def test_the_documents_list_every_column_of_cost_and_every_file_of_a_run():
