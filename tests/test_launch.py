@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from threading import Thread
@@ -220,3 +222,23 @@ def test_a_slurm_that_does_not_answer_ends_no_job_and_lets_the_sweep_leave(clust
     assert place.ended(["1_0"]) == place.ended(["1_0"]) == {}
     assert place.stop(["1_0"]) == {}
     assert "does not answer: no route; the jobs that it has still go on" in capsys.readouterr().err
+
+
+STARTING = """
+import time
+print("up", flush=True)
+time.sleep(1)
+from harness import signals
+with signals.watching():
+    print(signals.received())
+"""
+
+
+@pytest.mark.parametrize(("before", "said", "code"), [(["-c", slurm.HELD], "True\n", 0), ([], "", -signal.SIGTERM)])
+def test_a_signal_that_meets_a_job_as_it_starts_waits_until_it_is_watched(before, said, code):
+    """And one that is started as any Python is the broken twin."""
+    with subprocess.Popen([sys.executable, *before, "-c", STARTING], stdout=subprocess.PIPE, text=True) as job:
+        assert job.stdout.readline() == "up\n"
+        job.terminate()
+        assert job.communicate(timeout=60)[0] == said
+    assert job.returncode == code

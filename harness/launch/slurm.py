@@ -8,8 +8,10 @@ queues again.
 
 import os
 import secrets
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -35,6 +37,10 @@ ENDED = {  # states of a job that is over; the first if the queue has forgotten 
     *("NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REVOKED"),
 }  # fmt: skip
 LOST = ("NODE_FAIL", "BOOT_FAIL")  # whose processes may be alive
+HELD = (  # a Python that signals wait for until they are watched: none meets a job while it imports
+    f"import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {[*map(int, signals.CAUGHT)]}); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
 LAST_WORDS = 2000  # characters of what a job said outside its log
 
 
@@ -66,7 +72,7 @@ class Cluster:
             raise unknown("launcher.partition=", launcher.partition, partitions)
         self.root, self.folder = root.resolve(), (root / "slurm" / secrets.token_hex(4)).resolve()
         self.points, self.looked, self.seen = {}, 0.0, {}
-        self.executor = SlurmExecutor(self.folder)
+        self.executor = SlurmExecutor(self.folder, python=shlex.join([sys.executable, "-c", HELD]))
         self.executor.update_parameters(
             job_name="harness",
             partition=launcher.partition,
