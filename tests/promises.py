@@ -44,8 +44,8 @@ The table is generated, on one machine with two cores, by
 python -m pytest -m torture --promises docs/reliability.md
 ```
 
-A row stays as it is when only tests of others are named there. Row 10 is at a tenth of its numbers; row 15 is two
-sweeps of 40 points, one on SLURM with accounting and one on two hosts.
+A row stays as it is when only tests of others are named there. Row 10 is at a tenth of its numbers; row 15 is three
+sweeps of 40 points: on SLURM without accounting, with it, and on two hosts that share a folder.
 
 """
 

@@ -111,6 +111,13 @@ def wait(found, seconds=120):
     return something
 
 
+def starts(folder):
+    """The host of each process that worked on a run, in order; one that finds another at work leaves at once."""
+    log = (folder / store.LOG).read_text()
+    found = re.findall(r"^\S+ host (\w+) pid .*\n(harness: another process works)?", log, re.MULTILINE)
+    return [host for host, refused in found if not refused]
+
+
 def claimed(root, node=None):
     """(folder, owner) of the runs that a job works on, on a node."""
     owners = [(folder, store.owner(folder)) for folder in store.runs(root)]
@@ -148,9 +155,8 @@ def test_forty_points_outlive_kills_a_lost_node_and_a_preemption(cluster, points
     assert records[killed]["reason"].startswith(f"SLURM ended job {its['job']}: "), said
     assert "Fatal Python error: Aborted" in (killed / store.LOG).read_text()
     assert (records[told]["status"], records[told]["reason"]) == ("PREEMPTED", "SIGTERM")
-    logs = [(folder / store.LOG).read_text() for folder in store.runs(tmp_path) if folder not in (killed, told)]
-    starts = [re.findall(r"^\S+ host (\w+) pid", log, re.MULTILINE) for log in logs]
-    assert any(len(hosts) > 1 and hosts[0] == "n1" for hosts in starts), "what was preempted came back"
+    others = [starts(folder) for folder in store.runs(tmp_path) if folder not in (killed, told)]
+    assert any(len(hosts) > 1 and hosts[0] == "n1" for hosts in others), "what was preempted came back"
     left = {folder: store.load_record(folder).get("reason", "it never began") for folder in store.runs(tmp_path)}
     assert {folder for folder, reason in left.items() if reason} == {killed, told}, left
     again = subprocess.run(command, capture_output=True, text=True, timeout=600)
@@ -216,14 +222,19 @@ def test_what_the_cluster_does_not_have_is_refused_in_a_sentence(cluster, more, 
     assert not (tmp_path / "runs").exists()
 
 
-def test_two_hosts_that_share_a_folder_divide_the_runs(points, local, tmp_path, promise):
-    needs("unshare")
-    command = line(points, tmp_path, "launcher.jobs=1")
-    hosts = [
-        subprocess.Popen(["unshare", "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh", *command],
+def on_two_hosts(*words):
+    """The same command on each of them."""
+    return [
+        subprocess.Popen(["unshare", "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "sh", *words],
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for name in ("one", "two")
     ]  # fmt: skip
+
+
+def test_two_hosts_that_share_a_folder_divide_the_runs(points, local, tmp_path, promise):
+    needs("unshare")
+    command = line(points, tmp_path, "launcher.jobs=1")
+    hosts = on_two_hosts(*command)
     killed, its = wait(lambda: working(tmp_path))[0]
     os.kill(its["pid"], signal.SIGKILL)
     wait(lambda: store.load_record(killed).get("status") == "FAILED")
@@ -231,10 +242,25 @@ def test_two_hosts_that_share_a_folder_divide_the_runs(points, local, tmp_path, 
     assert sorted(code for _, code in ended) == [0, 1], ended
     again = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert again.returncode == 0, again.stderr
-    logs = [(folder / store.LOG).read_text() for folder in store.runs(tmp_path)]
-    assert {word for log in logs for word in log.split() if word in ("one", "two")} == {"one", "two"}
+    divided = {folder: starts(folder) for folder in store.runs(tmp_path)}
+    assert {host for hosts in divided.values() for host in hosts} >= {"one", "two"}
+    assert {folder for folder, hosts in divided.items() if len(hosts) > 1} == {killed}, "the others are trained once"
     resumed = {folder for folder in store.runs(tmp_path) if store.load_record(folder)["resumed"]}
-    assert resumed == {killed}, "each is trained once, the killed one goes on"
+    assert resumed == {killed}, "the killed one goes on"
     different = differ(tmp_path, local)
     assert different == []
     promise(15, points, points - len(different))
+
+
+CLAIMLESS = (
+    "from harness.__main__ import main; from tests import victims; victims.claims_nothing(setattr); exit(main())"
+)
+
+
+def test_two_hosts_that_claim_nothing_are_the_broken_twin(tmp_path, promise):
+    needs("unshare")
+    words = line(2, tmp_path, "launcher.jobs=1")
+    for host in on_two_hosts(sys.executable, "-W", "ignore", "-c", CLAIMLESS, *words[words.index("harness") + 1 :]):
+        host.communicate(timeout=300)
+    twice = [folder for folder in store.runs(tmp_path) if len(starts(folder)) > 1]
+    promise(15, twins=1, caught=int(bool(twice)))

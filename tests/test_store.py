@@ -176,6 +176,13 @@ def test_the_calls_that_are_broken_are_the_calls_that_are_made(disk, tmp_path):
             assert isinstance(raised, Killed)
 
 
+@pytest.mark.parametrize("opens", [lambda path: store.write(path, "four"), store.opened], ids=["write", "opened"])
+def test_a_folder_that_cannot_be_made_is_told_as_a_file_that_cannot_be_written_is(opens, tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(OSError, match=r"x/log.txt cannot be written .*Not a dir.*: [04] bytes needed, \d+ free"):
+        opens(tmp_path / "runs" / "x" / "log.txt")
+
+
 def test_no_failure_of_the_disk_loses_a_line_of_a_log_untold(tmp_path, monkeypatch):
     log, written = tmp_path / "log.txt", os.write
     store.append(log, "one\n")

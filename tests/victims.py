@@ -79,8 +79,28 @@ def hears_nothing(monkeypatch):
     monkeypatch(signals, "check", lambda: None)
 
 
+def claims_nothing(monkeypatch):
+    """A sweep whose runs are its own as far as it knows."""
+    from harness import store
+    from harness.launch import local
+
+    monkeypatch(store, "owner", lambda folder: None)
+    monkeypatch(local, "_child", claimless)
+
+
+def claimless(*words):
+    """What a process of such a sweep does: not the sweep's own memory, so the twin goes with it."""
+    from contextlib import nullcontext
+
+    from harness import store
+    from harness.launch import local
+
+    store.claim = nullcontext
+    local._child(*words)
+
+
 FORGETFUL = ("forgets_its_place", "forgets_its_moments")
-TWINS = {twin.__name__: twin for twin in (forgets_its_place, forgets_its_moments, hears_nothing)}
+TWINS = {twin.__name__: twin for twin in (forgets_its_place, forgets_its_moments, hears_nothing, claims_nothing)}
 
 
 def serve():

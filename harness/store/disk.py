@@ -20,9 +20,9 @@ class Corrupt(OSError):
 def write(path: Path, data: bytes | str) -> None:
     """Replace a file durably. Raises OSError, naming path and free space, if the disk does not take it all."""
     data = data.encode() if isinstance(data, str) else data
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:  # never what stands there, be it a link
             if file.write(data) != len(data):
                 raise OSError("short write")
@@ -31,8 +31,9 @@ def write(path: Path, data: bytes | str) -> None:
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise _unwritten(path, error, data) from error
+        if temporary.exists():
+            temporary.unlink()
+        raise _unwritten(path, error, len(data)) from error
 
 
 def figures(root: Path) -> Path:
@@ -46,22 +47,24 @@ def figures(root: Path) -> Path:
 def append(path: Path, text: str) -> None:
     """Add a text to the end of a file, whoever else adds to it. Raises OSError, as :func:`write` does."""
     data = text.encode()
+    handle = opened(path, len(data))
     try:
-        handle = opened(path)
-        try:
-            if os.write(handle, data) != len(data):
-                raise OSError("short write")
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        if os.write(handle, data) != len(data):
+            raise OSError("short write")
+        os.fsync(handle)
     except OSError as error:
-        raise _unwritten(path, error, data) from error
+        raise _unwritten(path, error, len(data)) from error
+    finally:
+        os.close(handle)
 
 
-def opened(path: Path) -> int:
-    """A descriptor of a file, for what is written to go to its end. Whoever asks for it closes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+def opened(path: Path, needed: int = 0) -> int:
+    """A descriptor of a file, for what is written to go to its end, so many bytes. Whoever asks for it closes it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise _unwritten(path, error, needed) from error
 
 
 def scratch() -> tempfile.TemporaryDirectory:
@@ -69,9 +72,10 @@ def scratch() -> tempfile.TemporaryDirectory:
     return tempfile.TemporaryDirectory(prefix="harness-")
 
 
-def _unwritten(path: Path, error: OSError, data: bytes) -> OSError:
-    free = shutil.disk_usage(path.parent).free
-    return OSError(f"{path} cannot be written ({error}): {len(data)} bytes needed, {free} free")
+def _unwritten(path: Path, error: OSError, needed: int) -> OSError:
+    there = next(folder for folder in path.absolute().parents if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    return OSError(f"{path} cannot be written ({error}): {needed} bytes needed, {free} free")
 
 
 def _sync(folder: Path) -> None:

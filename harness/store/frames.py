@@ -84,8 +84,6 @@ def _about(folder: Path) -> Json:
         names = {key: settings[f"{key}.name"] for key in NAMES} | {"seed": settings["seed"]}
     except (KeyError, AttributeError) as error:
         raise Corrupt(f"{folder} is not a run's folder: {error!r}") from error
-    if not isinstance(record.get("fingerprint", {}), dict):
-        raise Corrupt(f"{folder} is not a run's folder: its fingerprint is no mapping")
     if known["reason"] is not None:
         known["reason"] = printable(known["reason"])
     about = settings | versions | names | known

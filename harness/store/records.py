@@ -35,6 +35,8 @@ def load_record(folder: Path) -> Json:
         raise Corrupt(f"{path} {newer}: update this one")
     if its == FORMAT and not sealed(folder):
         raise Corrupt(f"{folder / MANIFEST} does not vouch for {RECORD}")
+    if not isinstance(record.get("fingerprint", {}), dict):
+        raise Corrupt(f"{path} is not a run's record: its fingerprint is no mapping")
     return record
 
 

@@ -17,6 +17,7 @@ from harness.store.disk import Corrupt
 
 LARGE = 16 * 2**20  # bytes of a table, or of all items of a run, that are read back
 SMALL = 64 * 2**10  # the same of a settings file or a record
+WIDEST = 1000  # columns of a table
 DEEPEST = 20  # levels of a settings file
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's reads a thousand files in a second
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -106,11 +107,14 @@ def to_csv(rows: Iterable[Mapping[str, Any]], columns: Iterable[str]) -> str:
 def from_csv(path: Path, most: int | None = None) -> list[Json]:
     """The rows that :func:`to_csv` was given, every value as it was.
 
-    Raises Corrupt for anything else, and for more than ``most`` rows.
+    Raises Corrupt for anything else, and for more than ``most`` rows or more columns than any table has.
     """
     try:
         reader = csv.reader(io.StringIO(read(path, LARGE).decode(), newline=""), strict=True)
-        header, *lines = islice(reader, None if most is None else most + 2)
+        header = next(reader, [])
+        if not 0 < len(header) <= WIDEST:
+            raise ValueError(f"{len(header)} columns, where 1 to {WIDEST} can be")
+        lines = list(islice(reader, None if most is None else most + 1))
         if most is not None and len(lines) > most:
             raise ValueError(f"more than {most} rows")
         return [dict(zip(header, map(_cell, line), strict=True)) for line in lines]
