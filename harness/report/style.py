@@ -240,7 +240,7 @@ def legend(figure: Figure, handles: list[Artist], notes: Iterable[str]) -> None:
 
 def _settle(figure: Figure) -> None:
     """Lay out once and round: the solver's last bits vary from call to call, and an svg names clip paths after them."""
-    if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):  # not for a second format
+    if figure.axes and isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):  # not for a second format
         figure.get_layout_engine().execute(figure)
         figure.set_layout_engine(None)  # "none" would have every format laid out once more
     for axis, which in product(figure.axes, ("original", "active")):
