@@ -12,6 +12,7 @@ import torch
 import tasks
 from harness import attention, config
 from tests import promises
+from tests.victims import Victims
 
 torch.set_num_threads(1)  # as a run does; tiny tensors gain nothing from more, and test processes share the cores
 
@@ -40,6 +41,14 @@ def times(request):
     """See promises.py."""
     whole = request.config.option.markexpr == "torture"
     return lambda count: count if whole else -(-count // 10)
+
+
+@pytest.fixture(scope="module")
+def victims():
+    """See victims.py."""
+    server = Victims()
+    yield server
+    server.close()
 
 
 @pytest.fixture

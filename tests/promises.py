@@ -65,7 +65,7 @@ def gathered(reports):
         for name, value in getattr(report, "user_properties", ()):
             if name == "promise" and report.when == "call":
                 counts = json.loads(value)
-                found.setdefault(counts["row"], Counter()).update({key: counts[key] for key in COUNTS})
+                found.setdefault(counts["row"], Counter()).update({key: int(counts[key]) for key in COUNTS})
     return dict(sorted(found.items()))
 
 

@@ -182,7 +182,7 @@ def test_the_law_of_no_peeking_catches_the_prompt_seen_while_it_is_predicted():
         hold_no_peeking(model, task, batch)
 
 
-@pytest.mark.parametrize("given", [1, 70])
+@pytest.mark.parametrize("given", [1, 13, 70])
 @pytest.mark.parametrize("forced", [{}, {0: 5}, {3: 7, 4: 2}, {0: 1, 1: 2, 6: 3}, {8: 4}])
 def test_generate_is_reading_again(variant, mask, given, forced):
     model, count, calls = gpt(variant, mask=mask), 9, []

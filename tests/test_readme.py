@@ -3,7 +3,6 @@
 The two commands that install are executed by ``.ci/run``.
 """
 
-import json
 import re
 import shlex
 import shutil
@@ -89,24 +88,14 @@ def results(first_light, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def warm():
-    """The process of warm.py."""
-    line, pipe = [sys.executable, "-m", "tests.warm"], subprocess.PIPE
-    with subprocess.Popen(line, cwd=CHECKOUT, stdin=pipe, stdout=pipe, text=True, bufsize=1) as one:
-        yield one
-        one.stdin.close()
-
-
 @pytest.mark.parametrize("line", HARNESS)
-def test_every_command_of_the_documents_runs(line, results, warm, tmp_path):
+def test_every_command_of_the_documents_runs(line, results, victims):
     """Commands that train are shortened by further settings, so that they end in seconds; the main job is not."""
     shorter = ["study.size=smoke"] if "study=" in line else SMALL if trains(line) and "--cfg" not in line else []
     shorter = ["--page", str(REFERENCE)] if line.endswith("harness bench") else shorter  # test_bench measures something
-    said = tmp_path / "said"
-    print(json.dumps([str(results), shlex.split(line)[3:] + shorter, str(said)]), file=warm.stdin)
-    assert warm.stdout.readline() == "0\n", said.with_suffix(".2").read_text()[-2000:]
-    assert said.with_suffix(".1").read_text()
+    (ended,) = victims(shlex.split(line)[3:] + shorter, folder=results)
+    assert ended.code == 0, ended.said[-2000:]
+    assert ended.printed
 
 
 def test_the_first_two_commands_install_and_run_and_install_and_test():

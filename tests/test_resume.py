@@ -18,7 +18,7 @@ from harness import config, draw, experiment, rows, signals, store, train, train
 from harness.__main__ import main
 from harness.nearest import Refusal
 from tests.test_experiment import SMALL
-from tests.victims import FORGETFUL, Victims
+from tests.victims import FORGETFUL
 
 MIDDLING = [
     *("task=pairwise", "task.alpha=6", "task.values=16", "model.width=16", "model.heads=2", "model.layers=1"),
@@ -55,13 +55,6 @@ def outcome(folder):
     found |= {name: record[name] for name in ("id", "update", "loss", "train_flops", "notes")}
     tensors = store.load_checkpoint(folder).tensors
     return found | {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
-
-
-@pytest.fixture(scope="module")
-def victims():
-    server = Victims()
-    yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
-"""Processes to be disturbed: a server that has imported torch forks one for each request and sends it a signal in time.
+"""Commands of the harness: a server that has imported torch forks one for each request and may disturb it by a signal.
 
 python -m tests.victims     reads a request a line from stdin, as JSON, and answers each with a line
 """
 
+import importlib
 import json
 import os
 import subprocess
@@ -20,7 +21,8 @@ class Ended(NamedTuple):
 
     code: int  # negative: the signal that killed it
     seconds: float  # since the signal, or since it began
-    said: str
+    printed: str
+    said: str  # all of it, what is printed first
     owners: list[int]  # who held claims in the results folder just before the signal
 
 
@@ -34,13 +36,15 @@ class Victims:
             words, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def __call__(self, line, results, number=None, after=0.0, until=None, group=False, twin=None, count=1):
-        """How ``count`` processes of this command line end that start at once.
+    def __call__(
+        self, line, results=None, number=None, after=0.0, until=None, group=False, twin=None, count=1, folder=ROOT
+    ):
+        """How ``count`` processes of this command line end that start at once in a folder.
 
         The first, or with ``group`` whatever it started too, is sent the signal ``number`` after so many seconds,
         counted from when ``until`` matches a file in the results folder.
         """
-        request = {"line": [*line, "--results", str(results)], "results": str(results), "number": number}
+        request = {"line": line, "results": results and str(results), "folder": str(folder), "number": number}
         request |= {"after": after, "until": until, "group": group, "twin": twin, "count": count}
         self.server.stdin.write(json.dumps(request) + "\n")
         self.server.stdin.flush()
@@ -107,7 +111,11 @@ def serve():
     """Answer requests until there are no more."""
     import torch
 
-    from harness import config, launch  # noqa: F401 - imported once for all
+    from harness import config
+    from harness.launch import local
+
+    for name in local.WARM:
+        importlib.import_module(name)
 
     torch.set_num_threads(1)
     weight = torch.nn.Parameter(torch.ones(2, 2))
@@ -115,16 +123,18 @@ def serve():
     torch.optim.AdamW([weight], fused=True).step()  # imports what it needs
     with tempfile.TemporaryDirectory() as folder:
         for request in map(json.loads, sys.stdin):
-            settings = [word for word in request["line"][: request["line"].index("--results")] if word != "-m"]
-            config.points(settings, sweep=True)  # what is composed is kept
+            if request["results"]:
+                settings = [word for word in request["line"] if word != "-m"]
+                config.points(settings, sweep=True)  # what is composed is kept
+                request["line"] += ["--results", request["results"]]
             print(json.dumps(disturbed(request, Path(folder))), flush=True)
 
 
 def disturbed(request, folder):
     """Fork, let go all at once, send the first its signal, and see how each ends."""
     waiting, starting = os.pipe()
-    said = [folder / str(number) for number in range(request["count"])]
-    pids = [child(request, waiting, starting, path) for path in said]
+    paths = [(folder / f"{number}.out", folder / f"{number}.err") for number in range(request["count"])]
+    pids = [child(request, waiting, starting, *path) for path in paths]
     began = time.perf_counter()
     os.close(starting)
     os.close(waiting)
@@ -141,7 +151,9 @@ def disturbed(request, folder):
         (os.killpg if request["group"] else os.kill)(pids[0], request["number"])
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
     seconds = time.perf_counter() - began
-    return [(code, seconds, path.read_text(), owners) for code, path in zip(codes, said, strict=True)]
+    told = [(printed.read_text(), errors.read_text()) for printed, errors in paths]
+    ended = zip(codes, told, strict=True)
+    return [(code, seconds, printed, printed + errors, owners) for code, (printed, errors) in ended]
 
 
 def running(pid):
@@ -149,7 +161,7 @@ def running(pid):
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
 
-def child(request, waiting, starting, path):
+def child(request, waiting, starting, printed, errors):
     """Fork a process that runs the command line and never returns; its pid."""
     if pid := os.fork():
         return pid
@@ -157,15 +169,18 @@ def child(request, waiting, starting, path):
     os.setsid()
     code = 99
     try:
-        with path.open("w") as said:
-            os.dup2(said.fileno(), 1)
-            os.dup2(said.fileno(), 2)
+        for stream, path in ((1, printed), (2, errors)):
+            with path.open("w") as file:
+                os.dup2(file.fileno(), stream)
+        os.chdir(request["folder"])
         os.read(waiting, 1)  # until all have closed the other end
         if request["twin"]:
             TWINS[request["twin"]](setattr)
         from harness.__main__ import main
 
         code = main(request["line"])
+    except SystemExit as left:  # --help
+        code = left.code or 0
     finally:
         sys.stderr.flush()
         sys.stdout.flush()

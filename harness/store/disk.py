@@ -31,7 +31,7 @@ def write(path: Path, data: bytes | str) -> None:
         temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
-        if temporary.exists():
+        if temporary.exists():  # not so if its folder could not be made
             temporary.unlink()
         raise _unwritten(path, error, len(data)) from error
 
@@ -59,7 +59,10 @@ def append(path: Path, text: str) -> None:
 
 
 def opened(path: Path, needed: int = 0) -> int:
-    """A descriptor of a file, for what is written to go to its end, so many bytes. Whoever asks for it closes it."""
+    """A descriptor of a file, for what is written to go to its end. Whoever asks for it closes it.
+
+    Raises OSError, as :func:`write` does; ``needed`` is how many bytes are to be written, if that is known.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
