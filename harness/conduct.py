@@ -1,7 +1,7 @@
 """Do what is missing of a study: its runs, its measurements without training, and the record of both."""
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from harness import config, store
 from harness.identity import folder
 from harness.launch import launch
 from harness.nearest import refusing
+from harness.store import Json
 from harness.study import Study
 
 
@@ -26,30 +27,41 @@ def conduct(study: Study, size: str, words: Sequence[str], root: Path) -> dict[P
     arms = {arm: [folder(point, root).name for point in of_arm] for arm, of_arm in points.items()}
     lines = [line for of_arm in study.lines(size, words).values() for line in of_arm]
     launcher = config.launcher(lines[0], sweep=True) if lines else None
-    before = _last(study.name, size, root)
-    record = {"study": study.name, "size": size, "words": list(words), "arms": arms, "theory": before.get("theory", {})}
-    store.save_study(root, record | {"changed": _now()})
+    record = {"study": study.name, "size": size, "words": list(words), "arms": arms}
+    record |= _measured(study, size, root)
+    _save(root, record)
     ended = launch(every, root, launcher) if every else {}
-    measured = _measured(study, size, record, root)
-    store.save_study(root, record | {"theory": measured, "changed": _now()})
+    for name, arguments in study.measured(size).items():
+        if name not in record["theory"]:
+            record["tables"][name] = store.save_table(root, study.name, size, name, _rows(name, arguments))
+            record["theory"][name] = arguments
+            _save(root, record)
     return ended
 
 
-def _measured(study: Study, size: str, record: dict[str, Any], root: Path) -> dict[str, Any]:
-    """Measure what is not there yet under these arguments; name -> arguments."""
-    asked = study.measured(size)
-    for name, arguments in asked.items():
-        there = store.load_table(root, study.name, size, name)
-        if there is not None and record["theory"].get(name) == arguments:
-            continue
-        module = importlib.import_module(f"harness.theory.{name}")
-        with refusing():
-            rows = list(tqdm(module.rows(**arguments), desc=f"theory {name}", unit=" rows", disable=None))
-        store.save_table(root, study.name, size, name, rows)
-    return asked
+def _measured(study: Study, size: str, root: Path) -> dict[str, Json]:
+    """``theory`` and ``tables`` of what was measured before under the same arguments, is there, and vouched for."""
+    before, asked = _last(study.name, size, root), study.measured(size)
+    theory, tables = before.get("theory", {}), before.get("tables", {})
+    held = [
+        name
+        for name in tables
+        if theory.get(name) == asked.get(name) and store.load_table(root, before, name) is not None
+    ]
+    return {"theory": {name: theory[name] for name in held}, "tables": {name: tables[name] for name in held}}
 
 
-def _last(study: str, size: str, root: Path) -> dict[str, Any]:
+def _rows(name: str, arguments: Mapping[str, Any]) -> list[Json]:
+    module = importlib.import_module(f"harness.theory.{name}")
+    with refusing():
+        return list(tqdm(module.rows(**arguments), desc=f"theory {name}", unit=" rows", disable=None))
+
+
+def _save(root: Path, record: Json) -> None:
+    store.save_study(root, record | {"changed": _now()})
+
+
+def _last(study: str, size: str, root: Path) -> Json:
     return next((r for _, r in store.load_studies([root]) if (r["study"], r["size"]) == (study, size)), {})
 
 

@@ -83,16 +83,15 @@ def task_pictures(rows: pd.DataFrame, allow_mixed: bool = False) -> Iterator[Pic
             yield Picture(f"{task}-{name}", title, render(figure, "svg").decode(), alternative(figure), "")
 
 
-def records(roots: Sequence[Path], runs: Sequence[str]) -> dict[str, dict]:
-    """``configs`` (run -> its yaml), ``fingerprints`` (run -> mapping) and what is said ``about`` the page."""
+def records(roots: Sequence[Path], rows: pd.DataFrame) -> dict[str, dict]:
+    """``configs`` (run -> its yaml), ``fingerprints`` (run -> mapping) and what is said ``about`` the page.
+
+    A damaged run has neither; what is wrong with it stands in its row.
+    """
     folders = store.folders(roots)
-    configs, fingerprints = {}, {}
-    for run in (run for run in runs if run in folders):
-        try:
-            configs[run] = store.to_yaml(store.load_settings(folders[run]))
-            fingerprints[run] = store.load_record(folders[run]).get("fingerprint", {})
-        except OSError:  # it is in the table, with what is wrong with it
-            continue
+    whole = [run for run in rows.loc[rows["status"] != "CORRUPT", "run"].unique() if run in folders]
+    configs = {run: store.settings_text(folders[run]) for run in whole}
+    fingerprints = {run: store.load_record(folders[run]).get("fingerprint", {}) for run in whole}
     studies = [record for _, record in store.load_studies(roots)]
     again = [
         " ".join([f"python -m harness study={r['study']} study.size={r['size']}", *r.get("words", [])]) for r in studies
@@ -169,8 +168,7 @@ def _evidence(
     )
     tables = {}
     for name in record.get("theory", {}):
-        table = store.load_table(root, record["study"], record["size"], name)
-        tables[name] = pd.DataFrame(table or [])
+        tables[name] = pd.DataFrame(store.load_table(root, record, name) or [])
 
     def curves(runs: Sequence[str]) -> pd.DataFrame:
         return store.read_curves(folders[run] for run in runs if run in folders)

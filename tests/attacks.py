@@ -14,6 +14,7 @@ import numpy as np
 
 from harness import store
 from harness.store.manifest import FILES, MANIFEST
+from harness.store.studies import sealed as sealed_study
 from tests.test_checkpoints import FILES as PARTS
 from tests.test_page import HOSTILE
 
@@ -136,7 +137,8 @@ def study(**changes):
     def attack(root, run):
         told = STUDY | {"arms": {"all": [run.name]}} | changes
         told = {key: value for key, value in told.items() if value is not None}
-        (root / "studies" / "pairwise_conjecture-smoke.json").write_text(json.dumps(told))
+        name = Path(f"{told['study']}-{told['size']}.json").name
+        (root / "studies" / name).write_text(store.to_json(sealed_study(told)))
 
     return attack
 
@@ -342,6 +344,10 @@ ATTACKS = {
     "study: arms of text": study(arms={"all": "abc"}),
     "study: depth 100,000": instead("studies/x.json", '{"arms":' + "[" * 100_000),
     "study: a steering name": instead(f"studies/{STEERING}.json", "{"),
+    "manifest: as deep as can be read": instead(MANIFEST, '{"seal":"x","files":' + "[" * 950 + "]" * 950 + "}"),
+    "study: as deep as can be read": instead(
+        "studies/pairwise_conjecture-smoke.json", '{"arms":{},"seal":"x","words":' + "[" * 950 + "]" * 950 + "}"
+    ),
     "study: a pipe": lambda root, run: os.mkfifo(root / "studies" / "x.json"),
     "study: a hundred times the same run": study(arms={f"a{n}": ["x"] * 100 for n in range(100)}),
 }

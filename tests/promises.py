@@ -18,7 +18,7 @@ ROWS = {
     3: ("a signal with grace", "signals, in six phases; a verified checkpoint within 5 s, the same bits after it"),
     4: (
         "disk full, read-only, short write",
-        "failures at each call of a write, each write of a run; told, nothing lost",
+        "failures at each call of a write, each write of a run and of every verb; told, nothing lost",
     ),
     5: ("a changed file", "bit flips, cuts, zeros, swaps over every kind of file of a run; noticed, the file named"),
     6: ("two processes, one run", "races of eight processes; one runs, seven say who"),
@@ -44,8 +44,8 @@ The table is generated, on one machine with two cores, by
 python -m pytest -m torture --promises docs/reliability.md
 ```
 
-A row stays as it is when only tests of others are named there. Row 10 is at a tenth of its numbers; row 15 is three
-sweeps of 40 points: on SLURM without accounting, with it, and on two hosts that share a folder.
+A row stays as it is when only tests of others are named there. Row 15 is three sweeps of 40 points: on SLURM
+without accounting, with it, and on two hosts that share a folder.
 
 """
 

@@ -107,6 +107,62 @@ def test_a_folder_that_nothing_vouches_for_is_the_broken_twin(two, tmp_path, tim
     promise(5, twins=1, caught=int(not all(tried(twin, other, times(1000)))))
 
 
+@pytest.fixture
+def studied(tmp_path):
+    """The results folder of a study with a table, its record, its table, and both of another study."""
+    files = []
+    for study in ("mine", "other"):
+        rows = [{"n": n, "error": len(study) / n} for n in (1, 3, 7)]
+        told = {
+            "study": study,
+            "size": "small",
+            "words": [f"seed={n}" for n in range(20)],
+            "arms": {"all": [study]},
+            "theory": {"rank": {}},
+        }
+        store.save_study(
+            tmp_path, told | {"tables": {"rank": store.save_table(tmp_path, study, "small", "rank", rows)}}
+        )
+        files += [tmp_path / "studies" / f"{study}-small{end}" for end in (".json", "-rank.csv")]
+    return tmp_path, *files
+
+
+def complaint(root):
+    """What is said as the studies of a results folder are read."""
+    try:
+        for _, record in store.load_studies([root]):
+            store.load_table(root, record, "rank")
+    except store.Corrupt as error:
+        return str(error)
+    return ""
+
+
+def unnoticed(studied):
+    """Changes of a study's record or table of which nothing is said."""
+    root, *files = studied
+    rng = np.random.default_rng(0)
+    for path, theirs in zip(files[:2], files[2:], strict=True):
+        data, other = path.read_bytes(), theirs.read_bytes()
+        for number in range(100):
+            path.write_bytes(MUTATIONS[number % len(MUTATIONS)](data, rng, other))
+            if str(path) not in complaint(root):
+                yield path.name, path.read_bytes()
+        path.write_bytes(data)
+        assert complaint(root) == ""
+
+
+def test_every_change_of_a_study_is_noticed_and_named(studied):
+    assert list(unnoticed(studied)) == []
+
+
+def test_a_study_that_nothing_vouches_for_is_the_broken_twin(studied):
+    root, path, table, *_ = studied
+    told = store.from_json(path)
+    path.write_text(store.to_json({key: told[key] for key in told if key not in ("seal", "tables")}))
+    assert complaint(root) == "", "results of an older harness are read"
+    assert {name for name, _ in unnoticed(studied)} == {path.name, table.name}
+
+
 def test_a_writer_that_meets_a_changed_file_says_so_and_leaves_it(two):
     folder, _ = two
     path = folder / "run.json"

@@ -24,7 +24,7 @@ from matplotlib.text import Text
 from harness import judge, status, store
 from harness.__main__ import main
 from harness.report import figures
-from tests.attacks import ATTACKS, STUDY, sealed
+from tests.attacks import ATTACKS, STUDY, sealed, sealed_study
 from tests.guard import opened, resumed, wrong
 from tests.test_experiment import SMALL
 from tests.test_page import HOSTILE, Parsed, poisoned
@@ -256,8 +256,8 @@ def poisoned_folder(folders):
     (run / "run.json").write_text(json.dumps(poison(told, fields)))
     (run / "config.yaml").write_text(store.to_yaml(poison(store.from_yaml(run / "config.yaml"), fields)))
     (record,) = (root / "studies").iterdir()
-    words = {"words": ["x", "y"]}
-    record.write_text(json.dumps(json.loads(record.read_text()) | poison(words, fields)))
+    told = json.loads(record.read_text()) | poison({"words": ["x", "y"]}, fields)
+    record.write_text(store.to_json(sealed_study(told)))
     sealed(run)
     return root, fields
 

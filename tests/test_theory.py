@@ -33,8 +33,11 @@ def test_rows_are_plain_and_the_same_again(name, tmp_path):
     assert first == list(SMALL[name]())
     assert len({tuple(row) for row in first}) == 1, "all have the same columns"
     assert {type(value) for row in first for value in row.values()} <= {int, float, str, bool, type(None)}
-    store.save_table(tmp_path, "study", "small", name, first)
-    assert store.load_table(tmp_path, "study", "small", name) == first
+    record = {"study": "study", "size": "small", "arms": {}, "theory": {name: {}}}
+    record["tables"] = {name: store.save_table(tmp_path, "study", "small", name, first)}
+    store.save_study(tmp_path, record)
+    ((_, there),) = store.load_studies([tmp_path])
+    assert store.load_table(tmp_path, there, name) == first
 
 
 # initial --------------------------------------------------------------------------------------------------------------

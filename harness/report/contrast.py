@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+import scipy  # its parts are imported where they are asked for: nearly a second
 
 from harness.report.stats import SEEDS, Estimate, difference, paired
 
@@ -51,7 +51,7 @@ def _by_seeds(left: np.ndarray, right: np.ndarray, examples: int) -> Estimate:
     shares = (np.stack([left, right]) * examples + 1) / (examples + 2)
     noise = float((shares * (1 - shares)).sum(axis=0).mean() / examples) if examples else 0.0
     error = math.sqrt(max(0.0 if few else float(steps.var(ddof=1)), noise) / n)
-    value, law = float(steps.mean()), stats.norm() if few else stats.t(n - 1)
+    value, law = float(steps.mean()), scipy.stats.norm() if few else scipy.stats.t(n - 1)
     about = (n * examples, "items") if few and examples else (n, "seeds")
     if not error:
         return Estimate(value, math.nan, math.nan, math.nan, *about)

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from harness.report import compare
 from harness.report.claims import WORDS, Verdict
-from harness.report.select import SPLITS, STATUS, at_trained_steps, complete, lines, word
+from harness.report.select import ACCURACY, SPLITS, STATUS, at_trained_steps, complete, lines, word
 from harness.report.svg import STRANGE, Picture, inline, seen
 
 SIGNS = dict(zip(WORDS, "✓✗?!…", strict=True))  # a badge is coloured, worded and signed
@@ -33,7 +33,6 @@ LEVELS = (
 
 _Scores = dict[tuple[str, str], dict[float, tuple[float, ...]]]  # (run, split) -> length -> accuracy, low, high
 _QUESTION = ("run", "split", "length", "in_range", "steps", "steps_trained", "stop", "bits_per_number")
-_ANSWER = ("accuracy", "accuracy_low", "accuracy_high")
 
 
 class _Grid(NamedTuple):
@@ -155,10 +154,10 @@ def _comparisons(rows: pd.DataFrame) -> Iterator[tuple[str, _Grid]]:
 
 def _groups(rows: pd.DataFrame) -> Iterator[_Group]:
     """The runs, recipe by recipe; those that are too damaged to have one stand last."""
-    scores = at_trained_steps(rows.loc[rows["accuracy"].notna(), [*_QUESTION, *_ANSWER]])
+    scores = at_trained_steps(rows.loc[rows["accuracy"].notna(), [*_QUESTION, *ACCURACY]])
     scores = scores[scores["split"].isin(SPLITS) & scores["in_range"].eq(True)]
     found: _Scores = {}
-    for run, split, length, *answer in scores[["run", "split", "length", *_ANSWER]].itertuples(index=False):
+    for run, split, length, *answer in scores[["run", "split", "length", *ACCURACY]].itertuples(index=False):
         found.setdefault((run, split), {})[length] = tuple(answer)
     firsts = rows.assign(scores=rows.groupby("run")["accuracy"].transform("count")).drop_duplicates("run")
     whole = firsts[firsts["recipe"].notna()]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import optimize, stats
+import scipy  # its parts are imported where they are asked for: nearly a second
 
 from harness.nearest import unknown
 from harness.report.grid import Tried, held, tried
@@ -80,7 +80,7 @@ class Law:
         form = LAWS[self.name]
         at = form.across(np.asarray(x, dtype=float))
         (aa, ab), (_, bb) = self.covariance
-        half = stats.t.ppf(QUANTILE, self.freedom) * np.sqrt(np.maximum(aa + 2 * ab * at + bb * at**2, 0))
+        half = scipy.stats.t.ppf(QUANTILE, self.freedom) * np.sqrt(np.maximum(aa + 2 * ab * at + bb * at**2, 0))
         middle = self.intercept + self.slope * at
         return form.back(middle - half), form.back(middle + half)
 
@@ -183,7 +183,7 @@ def fit(points: pd.DataFrame, law: str = "power") -> Law:
     design, df = np.stack([np.ones(len(x)), (x - middle) / unit], axis=1), int(exact.sum()) - 2
     found = line(form.up(y), sides, design, float(np.mean(hidden[exact] ** 2)), df)
     m = found.shares.sum()
-    t, covariance = stats.t.ppf(QUANTILE, df), found.covariance * m / df
+    t, covariance = scipy.stats.t.ppf(QUANTILE, df), found.covariance * m / df
     half, cut = t * math.sqrt(covariance[1, 1]), m * math.log1p(t**2 / df)
     low, high = (found.end(side * half, cut) / unit for side in (-1, 1))
     turn = np.array([[1, -middle / unit], [0, 1 / unit]])  # from standardised x
@@ -220,7 +220,7 @@ def compare_laws(points: pd.DataFrame) -> pd.DataFrame:
     grid = np.linspace(-1 / depth.max(), -1 / depth.min(), 66)[1:-1]
     place = int(np.argmax([bent(c) for c in grid]))
     around = grid[max(place - 1, 0)], grid[min(place + 1, len(grid) - 1)]
-    logarithm = -optimize.minimize_scalar(lambda c: -bent(c), bounds=around, method="bounded").fun
+    logarithm = -scipy.optimize.minimize_scalar(lambda c: -bent(c), bounds=around, method="bounded").fun
     lines = (value(y, (x - x.mean()) / x.std()) for x in (log_n, plain))
     table["log_likelihood"] = [value(y), logarithm, *lines]
     correction = 2 * parameters * (parameters + 1) / (n - parameters - 1)

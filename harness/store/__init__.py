@@ -17,6 +17,7 @@ from harness.store.records import (
     save_record,
     save_settings,
     save_sweep,
+    settings_text,
     sweeps,
 )
 from harness.store.scores import item_key, load_scores, save_scores
@@ -68,6 +69,7 @@ __all__ = [
     "save_sweep",
     "save_table",
     "scratch",
+    "settings_text",
     "sweeps",
     "this_job",
     "to_csv",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from harness.store import disk
 from harness.store.disk import Corrupt
-from harness.store.text import LARGE, SMALL, read, to_json, to_object
+from harness.store.text import LARGE, SMALL, is_json_of, read, to_json, to_object
 
 MANIFEST = "manifest.json"
 RECORD, SETTINGS, ROWS, ITEMS = "run.json", "config.yaml", "scores.csv", "items.npz"
@@ -37,14 +37,15 @@ def save_files(folder: Path, files: Mapping[str, bytes | str]) -> None:
         disk.write(folder / name, data)
 
 
-def verified(folder: Path, name: str) -> bytes:
-    """The bytes of a file. Raises Corrupt, naming it, unless the manifest lists them.
+def verified(folder: Path, name: str, listed: Listed | None = None) -> bytes:
+    """The bytes of a file. Raises Corrupt, naming it, unless the manifest lists them, which may have been read.
 
     Of a folder whose manifest has no seal yet only the scores and their items have to be listed.
     """
     try:
-        for _ in range(3):  # a run that is at work may replace them between the two lines
-            listed, data = _listed(folder), read(folder / name, LARGE)
+        for number in range(3):  # a run that is at work may replace them between the two lines
+            listed = _listed(folder) if listed is None or number else listed
+            data = read(folder / name, LARGE)
             if disk.sha256(data) in listed.get(name, []):
                 return data
             if name not in listed and name not in FIRST and not sealed(folder):
@@ -61,7 +62,7 @@ def vouch(folder: Path) -> None:
     listed = _listed(folder)
     for name in FILES:
         if (folder / name).exists() or ABSENT not in listed.get(name, [ABSENT]):
-            verified(folder, name)
+            verified(folder, name, listed)
 
 
 def sealed(folder: Path) -> bool:
@@ -91,7 +92,7 @@ def _parsed(path: Path, data: bytes) -> Manifest:
     found = to_object(path, data)
     whole = "seal" in found
     files, names = found.get("files", found), FILES if whole else FIRST
-    if whole and data.decode() != to_json(_sealing(files)):
+    if whole and not is_json_of(data, lambda: _sealing(files)):
         raise Corrupt(f"{path} is not what was written")
     files = files if isinstance(files, dict) else {"": None}
     if not (files.keys() <= set(names) and all(isinstance(hashes, list) for hashes in files.values())):

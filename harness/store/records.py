@@ -46,6 +46,11 @@ def load_settings(folder: Path) -> Json:
     return from_yaml(folder / SETTINGS)
 
 
+def settings_text(folder: Path) -> str:
+    """``config.yaml`` as it stands. Raises Corrupt if it is not what was written."""
+    return verified(folder, SETTINGS).decode()
+
+
 def save_settings(folder: Path, settings: Json) -> None:
     """Write ``config.yaml``. Raises Corrupt if what stands there is not what was written."""
     save_files(folder, {SETTINGS: to_yaml(settings)})

@@ -4,30 +4,42 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.store.disk import Corrupt, write
-from harness.store.text import LARGE, NAME, Json, from_csv, from_json, to_csv, to_json
+from harness.store.disk import Corrupt, sha256, write
+from harness.store.text import LARGE, NAME, Json, from_csv, is_json_of, read, to_csv, to_json, to_object
 
 FOLDER = "studies"
+KEYS = {"study", "size", "words", "arms", "theory", "tables", "changed", "seal"}
 
 
 def save_study(root: Path, record: Json) -> Path:
-    """Write ``<root>/studies/<study>-<size>.json``: ``study``, ``size``, ``words``, ``arms`` (arm -> names of runs)."""
+    """Write ``<root>/studies/<study>-<size>.json``, with a seal: its own SHA-256.
+
+    ``study``, ``size``, ``words``; ``arms``: arm -> names of runs; ``theory``: what was measured without training ->
+    its arguments; ``tables``: the same -> the SHA-256 that :func:`save_table` gave.
+    """
     path = root / FOLDER / f"{record['study']}-{record['size']}.json"
-    write(path, to_json(record))
+    write(path, to_json(sealed(record)))
     return path
 
 
-def save_table(root: Path, study: str, size: str, table: str, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """Write a table of a study; its columns are those of its rows, in their order."""
-    path = _table(root, study, size, table)
-    write(path, to_csv(rows, dict.fromkeys(column for row in rows for column in row)))
-    return path
+def save_table(root: Path, study: str, size: str, table: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    """Write a table of a study; its columns are those of its rows, in their order. Its SHA-256."""
+    data = to_csv(rows, dict.fromkeys(column for row in rows for column in row)).encode()
+    write(_table(root, study, size, table), data)
+    return sha256(data)
 
 
-def load_table(root: Path, study: str, size: str, table: str) -> list[Json] | None:
-    """The rows of a table, None if there is none. Raises Corrupt if it cannot be read."""
-    path = _table(root, study, size, table)
-    return from_csv(path) if path.exists() else None
+def load_table(root: Path, record: Json, table: str) -> list[Json] | None:
+    """The rows of a table of a study's record, None if there is none.
+
+    Raises Corrupt if it cannot be read, or is not what was written; the record of an older harness vouches for none.
+    """
+    path = _table(root, record["study"], record["size"], table)
+    if not path.exists():
+        return None
+    if "seal" in record and sha256(read(path, LARGE)) != record.get("tables", {}).get(table):
+        raise Corrupt(f"{path} does not have the SHA-256 of its study's record: remove it, and it is measured again")
+    return from_csv(path)
 
 
 def load_studies(roots: Iterable[Path]) -> list[tuple[Path, Json]]:
@@ -42,18 +54,33 @@ def load_studies(roots: Iterable[Path]) -> list[tuple[Path, Json]]:
     return [found[name] for name in sorted(found)]
 
 
+def sealed(record: Json) -> Json:
+    """A record with the SHA-256 of all the rest of it."""
+    rest = {key: value for key, value in record.items() if key != "seal"}
+    return rest | {"seal": sha256(to_json(rest).encode())}
+
+
 def _checked(path: Path) -> Json:
-    record = from_json(path, LARGE)  # of thousands of runs, maybe
-    arms, named = record.get("arms"), [record.get("study"), record.get("size")]
-    listed = isinstance(arms, dict) and all(isinstance(runs, list) for runs in arms.values())
-    words = [*named, *(arms or {}), *(run for runs in arms.values() for run in runs)] if listed else [None]
-    theory, said = record.get("theory", {}), record.get("words", [])
-    tables = list(theory) if isinstance(theory, dict) else [None]
-    said = said if isinstance(said, list) else [None]
-    good = all(isinstance(word, str) and NAME.fullmatch(word) for word in (*words, *tables))
-    if not (good and all(isinstance(word, str) and word.isprintable() for word in said)):
+    data = read(path, LARGE)  # of thousands of runs, maybe
+    record = to_object(path, data)
+    if "seal" in record and not is_json_of(data, lambda: sealed(record)):
+        raise Corrupt(f"{path} is not what was written")
+    if not _is_record(record) or path.stem != f"{record['study']}-{record['size']}":
         raise Corrupt(f"{path} is not the record of a study")
     return record
+
+
+def _is_record(record: Json) -> bool:
+    arms, theory, tables = (record.get(key, {}) for key in ("arms", "theory", "tables"))
+    words = record.get("words", [])
+    if not all(isinstance(part, dict) for part in (arms, theory, tables)) or not isinstance(words, list):
+        return False
+    if "arms" not in record or not all(isinstance(runs, list) for runs in arms.values()):
+        return False
+    runs = [run for of_arm in arms.values() for run in of_arm]
+    names = [record.get("study"), record.get("size"), *arms, *runs, *theory, *tables]
+    named = all(isinstance(name, str) and NAME.fullmatch(name) for name in names)
+    return named and record.keys() <= KEYS and all(isinstance(word, str) and word.isprintable() for word in words)
 
 
 def _table(root: Path, study: str, size: str, table: str) -> Path:

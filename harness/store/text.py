@@ -6,7 +6,7 @@ import json
 import math
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,14 @@ def to_object(path: Path, data: bytes) -> Json:
     if not isinstance(value, dict):
         raise Corrupt(f"{path} is not a JSON object")
     return value
+
+
+def is_json_of(data: bytes, make: Callable[[], Any]) -> bool:
+    """Whether these bytes are the JSON of what is made; not so if that cannot be written: it is too deep, maybe."""
+    try:
+        return data == to_json(make()).encode()
+    except (ValueError, RecursionError):
+        return False
 
 
 def _finite(text: str) -> float:

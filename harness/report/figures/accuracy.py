@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from harness.report import style
 from harness.report.figures import parts
 from harness.report.figures.parts import BAND_FROM, CHANCE, LENGTH, MEASURE
-from harness.report.select import casualties, lines, scored
+from harness.report.select import ACCURACY, casualties, lines, scored
 from harness.report.stats import over_seeds
 
 NARROWEST = 0.9  # inches of a panel; where a page has no room for one beside the other, lengths go down
@@ -83,7 +83,8 @@ def accuracy_against_steps(
     figure, axes = style.panels(rows, down, across, style.size(columns, own, 0.75 + (1.1 if turned else 1.5) * down))
     grid = axes.T if turned else axes  # split, length
     room = max(3, 18 // across if columns is None else int((style.width(columns) - 0.9) / across / 0.27))
-    found = {id(m): dict(iter(m.rows.groupby(["split", "length"]))) for ms in families.values() for m in ms}
+    needed = ["split", "length", "run", "steps", "steps_trained", *ACCURACY]  # of a hundred columns
+    found = {id(m): dict(iter(m.rows[needed].groupby(["split", "length"]))) for ms in families.values() for m in ms}
     for split, row in zip(present, grid, strict=True):
         for length, axis in zip(lengths, row, strict=True):
             for label, members in families.items():
@@ -117,17 +118,19 @@ def accuracy_against_steps(
 
 def _budgets(axis: Axes, recipes: list[pd.DataFrame], look: dict) -> None:
     """One length: every recipe's points, hollow where it was not trained at that k; the trained points are joined."""
-    joined = []
+    joined: dict[int, list[float]] = {}
     for rows in recipes:
         found, trained = over_seeds(rows, "steps"), set(rows["steps_trained"])
-        own = found.index.isin(trained)
+        own, steps, mean = found.index.isin(trained), found.index.to_numpy(), found["mean"].to_numpy()
         if not own.all():
-            axis.plot(found["mean"], **look | {"lw": 0.7, "marker": ""}, zorder=2)
-            axis.plot(found["mean"][~own], **look | {"linestyle": "", "markerfacecolor": "white"}, zorder=3)
+            axis.plot(steps, mean, **look | {"lw": 0.7, "marker": ""}, zorder=2)
+            axis.plot(steps[~own], mean[~own], **look | {"linestyle": "", "markerfacecolor": "white"}, zorder=3)
         if 1 < rows["run"].nunique() < BAND_FROM:
             axis.plot(rows["steps"], rows["accuracy"], **look | {"linestyle": "", "marker": ".", "ms": 2.2}, zorder=2)
         else:
             parts.bars(axis, found, look)
-        joined.append(found["mean"][own])
+        for at, height in zip(steps[own], mean[own], strict=True):
+            joined.setdefault(at, []).append(height)
     if recipes:
-        axis.plot(pd.concat(joined).groupby(level=0).mean(), **look, zorder=4)
+        at = sorted(joined)
+        axis.plot(at, [sum(joined[step]) / len(joined[step]) for step in at], **look, zorder=4)

@@ -75,7 +75,7 @@ def seeds(axis: Axes, rows: pd.DataFrame, look: dict) -> None:
 def bars(axis: Axes, found: pd.DataFrame, look: dict) -> None:
     """Intervals about means: columns mean, low, high over an index x."""
     low, mean, high = (found[name].to_numpy() for name in ("low", "mean", "high"))
-    axis.vlines(found.index, np.fmin(low, mean), np.fmax(high, mean), look["color"], lw=0.8)
+    axis.vlines(found.index.to_numpy(), np.fmin(low, mean), np.fmax(high, mean), look["color"], lw=0.8)
 
 
 def spread(drawn: list[Line]) -> str:
