@@ -212,6 +212,13 @@ def test_a_job_that_failed_or_is_forgotten_is_seen_twice_before_it_counts(state,
     assert place.ended(["1_0"]) == {"1_0": Death("FAILED", f"SLURM ended job 1_0: {state}")}
 
 
+def test_a_job_that_the_queue_does_not_list_yet_is_looked_for_again(cluster):
+    place, seen = cluster
+    assert place.ended(["1_0"]) == {}
+    seen["1_0"] = slurm.Seen("PENDING", 0)
+    assert place.ended(["1_0"]) == place.ended(["1_0"]) == {}
+
+
 def test_a_slurm_that_does_not_answer_ends_no_job_and_lets_the_sweep_leave(cluster, monkeypatch, capsys):
     place, _ = cluster
 
