@@ -63,7 +63,7 @@ def crash(root, monkeypatch):
     words = [*SMALL, "seed=4"]
     assert line(*words)(root, monkeypatch) == 1
     log = folder(*config.points(words), root) / store.LOG
-    return int(not (log.exists() and "ours" in log.read_text()))
+    return int(os.fsync.broke or "ours" not in log.read_text())
 
 
 class Dying:
@@ -122,10 +122,15 @@ class Full:
         self.places, self.after, self.real = [], after, os.fsync
         monkeypatch.setattr(os, "fsync", self)
 
+    @property
+    def broke(self):
+        """Whether there was no room."""
+        return self.after is not None and len(self.places) > self.after
+
     def __call__(self, handle):
         if stat.S_ISREG(os.fstat(handle).st_mode):
             self.places.append(place(sys._getframe(1)))
-        if self.after is not None and len(self.places) > self.after:
+        if self.broke:
             raise OSError(28, "No space left on device")
         self.real(handle)
 
