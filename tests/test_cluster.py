@@ -125,24 +125,36 @@ def claimed(root, node=None):
 
 
 def working(root, node=None, besides=()):
-    """Those of them that are saved once."""
-    return [
+    """Those of them that are saved once, the one with most before it first."""
+    found = [
         (folder, owner)
         for folder, owner in claimed(root, node)
         if folder not in besides and any((folder / "checkpoint").glob("*/manifest.json"))
     ]
+    return sorted(found, key=lambda one: store.reached(one[0]))
+
+
+def struck(root, name, besides=()):
+    """(folder, owner) of a run whose job this signal meets; one that ends before it does is none."""
+
+    def once():
+        folder, owner = wait(lambda: working(root, besides=besides))[0]
+        signalled(owner["job"], name)
+        log = folder / store.LOG
+        wait(lambda: store.load_record(folder)["status"] != "RUNNING" or "Fatal" in log.read_text())
+        return (folder, owner) if store.load_record(folder)["status"] != "DONE" else None
+
+    return wait(once)
 
 
 def test_forty_points_outlive_kills_a_lost_node_and_a_preemption(cluster, points, local, tmp_path, promise):
     command = line(points, tmp_path, "launcher=slurm", "launcher.jobs=4")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as sweep:
-        killed, its = wait(lambda: working(tmp_path))[0]
-        signalled(its["job"], "ABRT")
-        told, other = wait(lambda: working(tmp_path, besides=[killed]))[0]
-        signalled(other["job"], "KILL")  # which SLURM lets SIGTERM go before
+        killed, its = struck(tmp_path, "ABRT")
+        told, _ = struck(tmp_path, "KILL", besides=[killed])  # which SLURM lets SIGTERM go before
         wait(lambda: working(tmp_path, "n2", besides=(killed, told)))
         os.kill(int((cluster / "pid" / "n2").read_text()), signal.SIGKILL)
-        wait(lambda: working(tmp_path, "n1", besides=(killed, told)))
+        wait(lambda: [run for run, _ in working(tmp_path, "n1", besides=(killed, told)) if store.reached(run) <= 300])
         asked("sbatch", "--partition=urgent", "--exclusive", "--nodelist=n1", "--output=/dev/null", "--wrap", "sleep 1")
         wait(lambda: "down" in asked("sinfo", "--noheader", "--Node", "--nodes=n2", "--format=%T"))
         subprocess.run([HERE / "cluster.sh", "node", cluster, "n2"], check=True)

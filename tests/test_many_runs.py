@@ -127,6 +127,8 @@ def told(thousand, capsys):
 
 @pytest.mark.parametrize("verb", SECONDS)
 def test_a_thousand_runs_are_read_in_seconds(thousand, verb, capsys):
-    took = min(seconds([verb, "--results", str(thousand)]) for _ in range(2))  # of two, since a machine has other work
+    took = seconds([verb, "--results", str(thousand)])
+    if took > SECONDS[verb]:  # a machine has other work, too
+        took = seconds([verb, "--results", str(thousand)])
     assert ("1,000" if verb == "status" else str(thousand)) in capsys.readouterr().out
     assert took <= SECONDS[verb], f"{verb} took {took:.1f} s on {RUNS} runs, {SECONDS[verb]} s are allowed"

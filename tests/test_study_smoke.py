@@ -46,10 +46,19 @@ def test_every_claim_is_judged_and_one_seed_decides_nothing(smoked):
             assert exact or verdict.word in ("undecided", "not here yet"), verdict.reason
 
 
+@pytest.mark.parametrize(
+    "smoked", ["initialization", "rank"], indirect=True
+)  # with runs and a table, with tables alone
 def test_repeating_it_does_nothing_anew(smoked):
     study, root = smoked
-    before = {path: path.read_bytes() for path in root.rglob("scores.csv")}
+
+    def written():
+        files = [*root.rglob("scores.csv"), *(root / "studies").glob("*.csv")]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+    before = written()
+    assert len(before) == len(store.runs(root)) + len(study.measured("smoke"))
     assert main([f"study={study.name}", "study.size=smoke", "--results", str(root)]) == 0
-    assert {path: path.read_bytes() for path in root.rglob("scores.csv")} == before
+    assert written() == before
     for path in (root / "studies").glob("*.json"):
         assert json.loads(path.read_text())["study"] == study.name
