@@ -46,9 +46,7 @@ def test_every_claim_is_judged_and_one_seed_decides_nothing(smoked):
             assert exact or verdict.word in ("undecided", "not here yet"), verdict.reason
 
 
-@pytest.mark.parametrize(
-    "smoked", ["initialization", "rank"], indirect=True
-)  # with runs and a table, with tables alone
+@pytest.mark.parametrize("smoked", ["initialization", "rank"], indirect=True)  # runs and a table; a table alone
 def test_repeating_it_does_nothing_anew(smoked):
     study, root = smoked
 
