@@ -1,6 +1,7 @@
 """A file of a run that is not what was written is named, whatever became of it: never a silent wrong number."""
 
 import shutil
+from itertools import product
 
 import numpy as np
 import pytest
@@ -153,6 +154,24 @@ def unnoticed(studied):
 
 def test_every_change_of_a_study_is_noticed_and_named(studied):
     assert list(unnoticed(studied)) == []
+
+
+def test_every_bit_of_a_study_s_record_counts(studied):
+    root, path, *_ = studied
+    data = path.read_bytes()
+    for place, bit in product(range(len(data)), range(8)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
+        assert str(path) in complaint(root), (place, bit)
+
+
+@pytest.mark.parametrize("name", ["a study", MANIFEST])
+def test_what_is_deeper_than_any_of_ours_is_refused_in_words(name, studied):
+    root, path, *_ = studied
+    path = root / MANIFEST if name == MANIFEST else path
+    for depth in (20, 900):
+        path.write_text(f'{{"arms":{{}},"seal":"x","files":{{"run.json":{"[" * depth}{"]" * depth}}}}}')
+        with pytest.raises(store.Corrupt, match="more than 20 levels"):
+            store.manifest.sealed(root) if name == MANIFEST else store.load_studies([root])
 
 
 def test_a_study_that_nothing_vouches_for_is_the_broken_twin(studied):

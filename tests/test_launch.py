@@ -14,7 +14,7 @@ import torch
 
 from harness import config, experiment, identity, launch, store
 from harness.__main__ import main
-from harness.launch import local, slurm, sweep
+from harness.launch import alone, local, slurm, sweep
 from harness.launch.sweep import Death
 from harness.sections import Local
 from tests.test_experiment import SMALL, rows, weights
@@ -39,10 +39,10 @@ def test_a_run_that_fails_hurts_no_other_and_says_why(swept):
 def test_in_a_sweep_and_alone_a_run_gives_the_same_bits(swept, tmp_path):
     root, _ = swept
     (point,) = config.points([*SMALL, "seed=1"])
-    alone = experiment.run(point, tmp_path, quiet=True)
+    single = experiment.run(point, tmp_path, quiet=True)
     together = identity.folder(point, root)
-    assert [r | {"seconds": ""} for r in rows(alone)] == [r | {"seconds": ""} for r in rows(together)]
-    ours, theirs = weights(alone), weights(together)
+    assert [r | {"seconds": ""} for r in rows(single)] == [r | {"seconds": ""} for r in rows(together)]
+    ours, theirs = weights(single), weights(together)
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
@@ -146,6 +146,14 @@ def test_everything_is_checked_before_anything_starts(tmp_path, capsys, monkeypa
 def test_only_the_natural_split_can_be_asked_for(tmp_path, capsys):
     assert main([*SMALL, "evaluate.splits=[natural]", "--results", str(tmp_path)]) == 0
     assert "on natural" in capsys.readouterr().out
+
+
+def test_a_run_that_can_have_no_log_says_so_and_is_not_done(tmp_path, capfd):
+    (point,) = config.points(SMALL)
+    log = identity.folder(point, tmp_path) / store.LOG
+    log.mkdir(parents=True)
+    assert alone.alone(point, tmp_path) is False
+    assert f"harness: {log} cannot be written" in capfd.readouterr().err
 
 
 def test_a_claim_is_ended_for_the_job_that_is_over_alone(tmp_path):

@@ -18,6 +18,7 @@ from harness import config, draw, experiment, rows, signals, store, train, train
 from harness.__main__ import main
 from harness.nearest import Refusal
 from tests.test_experiment import SMALL
+from tests.test_full_disk import Full
 from tests.victims import FORGETFUL
 
 MIDDLING = [
@@ -342,17 +343,15 @@ def test_a_run_without_a_checkpoint_after_a_signal_is_caught(tmp_path, monkeypat
 def test_a_disk_that_fails_at_any_write_of_a_run_loses_nothing(
     quiet_end, tmp_path, monkeypatch, capsys, times, promise
 ):
-    writes, real = [], store.disk.write
     with monkeypatch.context() as patch:
-        patch.setattr(store.disk, "_sync", lambda folder, real=store.disk._sync: writes.append(folder) or real(folder))
+        writes = Full(patch).places
         assert main([*STOPPING, "--results", str(tmp_path / "all")]) == 0
-    assert store.disk.write is real
     tried = range(0, len(writes), -(-len(writes) // times(len(writes))))
     survived = 0
     for number in tried:
         line = [*STOPPING, "--results", str(tmp_path / str(number))]
         with monkeypatch.context() as patch:
-            failing(patch, number)
+            Full(patch, number)
             capsys.readouterr()
             code = main(line)
         said = capsys.readouterr().err
@@ -362,19 +361,6 @@ def test_a_disk_that_fails_at_any_write_of_a_run_loses_nothing(
         assert told, (number, said)
         assert again, number
     promise(4, len(tried), survived)
-
-
-def failing(monkeypatch, number):
-    """The disk is full from the write of this number on."""
-    calls, fsync = [], os.fsync
-
-    def full(handle):
-        calls.append(handle)
-        if len(calls) > 2 * number:  # each write flushes its file and its folder
-            raise OSError(28, "No space left on device")
-        fsync(handle)
-
-    monkeypatch.setattr(os, "fsync", full)
 
 
 def sweep(victims, results, **more):
