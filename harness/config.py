@@ -95,6 +95,7 @@ def _product(line: Sequence[str], sweep: bool) -> list[list[str]]:
     return [list(point) for point in product(*axes)]
 
 
+@cache
 def _parse(text: str) -> Override:
     try:
         return OverridesParser.create().parse_override(text)

@@ -5,6 +5,11 @@ every mask that the variant can keep. One that asks for ``scratchpad`` runs for 
 ``SCRATCHPADS`` that the task can have; one that asks for ``after``, ``inside`` or ``dense`` for the tasks that are so.
 """
 
+import os
+from functools import cache
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch start theirs, and for what the tests start
+
 import numpy as np
 import pytest
 import torch
@@ -16,6 +21,7 @@ from tests.victims import Victims
 
 torch.set_num_threads(1)  # as a run does; tiny tensors gain nothing from more, and test processes share the cores
 
+LONGEST = ("test_readme", "test_resume", "test_attention", "test_model", "test_tasks", "test_study_smoke")
 KINDS = {
     "after": lambda task, one: one.at is None,  # answers are said after the prompt
     "inside": lambda task, one: one.at is not None,
@@ -25,6 +31,12 @@ KINDS = {
 
 def pytest_addoption(parser):
     parser.addoption("--promises", metavar="PAGE", help="write what was tried against each promise to this page")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first, so that the two workers end together."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(ranks)))
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -91,6 +103,7 @@ def others(name):
     return tasks.load(name).variations()
 
 
+@cache
 def variant(name):
     """(width, heads) -> a mixer, with the settings of its yaml."""
     return attention.configured(name, config.variant([f"attention={name}"]).settings, attention.load(name).masks[0])

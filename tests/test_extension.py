@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).parent.parent
+PYTEST = ("-m", "pytest", "-q", "-n", "0", "--assert", "plain")  # rewriting every file of tests would take longer
 
 TASK = '''
 """Is the last item odd?
@@ -159,7 +160,7 @@ def test_one_file_adds_a_task_and_one_file_and_one_yaml_a_variant(copy):
     golden = python(copy, "-c", find).stdout.strip()
     (copy / "harness" / "attention" / "mean.py").write_text(VARIANT.replace("GOLDEN", golden))
 
-    laws = python(copy, "-m", "pytest", "-q", "-n", "0", "-k", "last_odd or mean", "tests")
+    laws = python(copy, *PYTEST, "-k", "last_odd or mean", "tests")
     assert laws.returncode == 0, laws.stdout[-3000:]
     assert "last_odd" in python(copy, "-m", "harness", "list", "tasks").stdout
     assert "y_t = Σ_{j≤t} v_j / t^power" in python(copy, "-m", "harness", "list", "attention").stdout
@@ -181,7 +182,7 @@ def test_the_laws_would_notice_a_wrong_addition(copy):
     (copy / "conf" / "attention" / "twice.yaml").write_text("name: twice\npower: 1.0\n")
     (copy / "tasks" / "last_same.py").write_text(TASK.replace("+ np.arange(size) % 2", "+ 1"))
     tests = ("tests/test_attention.py", "tests/test_tasks.py")
-    laws = python(copy, "-m", "pytest", "-q", "-n", "0", "-k", "last_same or twice", *tests)
+    laws = python(copy, *PYTEST, "-k", "last_same or twice", *tests)
     assert laws.returncode == 1
     assert "two_forms" in laws.stdout
     assert "twins" in laws.stdout
