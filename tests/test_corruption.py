@@ -222,4 +222,4 @@ def test_a_kill_between_two_writes_is_harmless(two, tmp_path, monkeypatch):
                     store.save_files(copy, {name: b"new" for name in names})
                 except KeyboardInterrupt:
                     assert count <= len(names)
-            store.manifest.vouch(copy)
+            store.manifest.vouched(copy)

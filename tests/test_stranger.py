@@ -159,7 +159,7 @@ def test_a_reader_that_unpickles_is_caught_by_the_same_guard(reader, folders, pr
         folders,
         attacked(ATTACKS["items: a pickle"]),
         "compare",
-        twin=lambda: setattr(store.frames, "load_rows", reader),
+        twin=lambda: setattr(store.frames, "to_rows", lambda folder, _: reader(folder)),
     )
     assert "it ran" in bad
     told = [one.split()[0] for one in bad]

@@ -6,6 +6,7 @@ instead of sent, and of a figure's svg only what draws is kept.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,7 +116,7 @@ def _ids(kind: str, names: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in names:
         plain = f"{kind}-{STRANGE.sub('_', str(name))}"
-        choices = (plain, *(f"{plain}.{number}" for number in range(2, 2 + len(found))))
+        choices = chain([plain], (f"{plain}.{number}" for number in count(2)))
         found[next(own for own in choices if own not in found)] = None
     return list(found)
 

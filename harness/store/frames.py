@@ -1,6 +1,6 @@
 """Run folders as one frame: a row per score."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +8,10 @@ import pandas as pd
 
 from harness.nearest import printable
 from harness.store.disk import Corrupt
-from harness.store.manifest import RECORD, vouch
-from harness.store.records import load_record, load_settings
-from harness.store.scores import largest, load_rows
-from harness.store.text import NAME, Json, from_csv
+from harness.store.manifest import RECORD, SETTINGS, verified, vouched
+from harness.store.records import to_record
+from harness.store.scores import largest, to_rows
+from harness.store.text import NAME, Json, from_csv, to_settings
 
 NAMES = ("task", "attention", "scratchpad")
 WORDS = {  # columns of scores that hold words, the others hold numbers
@@ -52,8 +52,9 @@ def read_folders(folders: Iterable[Path]) -> pd.DataFrame:
     for folder in folders:
         about = {"run": "".join(letter if NAME.fullmatch(letter) else "_" for letter in folder.name)}
         try:
-            about = _about(folder)
-            rows += _scores(folder, about)
+            files = vouched(folder)
+            about = _about(folder, files)
+            rows += _scores(folder, about, files)
         except OSError as error:
             rows.append(about | {"status": "CORRUPT", "reason": str(error)})
     return pd.DataFrame(rows)
@@ -61,7 +62,8 @@ def read_folders(folders: Iterable[Path]) -> pd.DataFrame:
 
 def read_run(folder: Path) -> pd.DataFrame:
     """The same for one run folder. Raises Corrupt, naming the file, if it cannot be read."""
-    return pd.DataFrame(_scores(folder, _about(folder)))
+    files = vouched(folder)
+    return pd.DataFrame(_scores(folder, _about(folder, files), files))
 
 
 def read_curves(folders: Iterable[Path]) -> pd.DataFrame:
@@ -69,15 +71,15 @@ def read_curves(folders: Iterable[Path]) -> pd.DataFrame:
     rows: list[Json] = []
     for folder in folders:
         curve = folder / "curve.csv"
-        about = _about(folder)
+        about = _about(folder, vouched(folder))
         rows += [about | row for row in (from_csv(curve) if curve.exists() else [])]
     return pd.DataFrame(rows)
 
 
-def _about(folder: Path) -> Json:
+def _about(folder: Path, files: Mapping[str, bytes]) -> Json:
     """What is the same in every row: settings, versions, status."""
-    vouch(folder)
-    record, settings = load_record(folder), _flat(load_settings(folder))
+    record, settings = (files.get(name) or verified(folder, name) for name in (RECORD, SETTINGS))  # or it is missing
+    record, settings = to_record(folder, record), _flat(to_settings(folder / SETTINGS, settings))
     try:
         known = {"run": record["run"]} | {key: record.get(key) for key in KNOWN}
         versions = {f"version.{name}": number for name, number in record["versions"].items()}
@@ -102,10 +104,10 @@ def _plain(value: Any) -> bool:
     return value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63)
 
 
-def _scores(folder: Path, about: Json) -> list[Json]:
+def _scores(folder: Path, about: Json, files: Mapping[str, bytes]) -> list[Json]:
     """A row for each question, or one without measures."""
     try:
-        rows = [about | score for score in largest(load_rows(folder)) or [{}]]
+        rows = [about | score for score in largest(to_rows(folder, files)) or [{}]]
     except (KeyError, TypeError) as error:
         raise Corrupt(f"{folder / 'scores.csv'} is not a table of scores: {error!r}") from error
     numbers = rows[0].keys() - about.keys() - WORDS  # the columns of all are the same

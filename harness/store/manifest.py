@@ -57,12 +57,11 @@ def verified(folder: Path, name: str, listed: Listed | None = None) -> bytes:
     raise Corrupt(f"{folder / name} does not have the SHA-256 of its {MANIFEST}")
 
 
-def vouch(folder: Path) -> None:
-    """Raise Corrupt, naming the file, unless everything of a run is what was written."""
+def vouched(folder: Path) -> dict[str, bytes]:
+    """name -> the bytes of each file of a run. Raises Corrupt, naming the file, unless all are what was written."""
     listed = _listed(folder)
-    for name in FILES:
-        if (folder / name).exists() or ABSENT not in listed.get(name, [ABSENT]):
-            verified(folder, name, listed)
+    there = (name for name in FILES if (folder / name).exists() or ABSENT not in listed.get(name, [ABSENT]))
+    return {name: verified(folder, name, listed) for name in there}
 
 
 def sealed(folder: Path) -> bool:

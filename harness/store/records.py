@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from harness.store.disk import Corrupt, sha256, write
 from harness.store.manifest import MANIFEST, RECORD, SETTINGS, save_files, sealed, verified
-from harness.store.text import LARGE, NAME, Json, from_json, from_yaml, to_json, to_object, to_yaml
+from harness.store.text import LARGE, NAME, Json, from_json, to_json, to_object, to_settings, to_yaml
 
 FORMAT = 2  # of a run's folder; in 1, which a record without a number has, no manifest vouched for all of it
 SWEEPS = "sweeps"
@@ -25,10 +25,13 @@ def load_record(folder: Path) -> Json:
 
     Raises Corrupt if that cannot be read, or was written by a harness that keeps its folders otherwise.
     """
+    return to_record(folder, verified(folder, RECORD)) if (folder / RECORD).exists() else {}
+
+
+def to_record(folder: Path, data: bytes) -> Json:
+    """What these bytes say of the run of a folder, as :func:`load_record` does."""
     path = folder / RECORD
-    if not path.exists():
-        return {}
-    record = to_object(path, verified(folder, RECORD))
+    record = to_object(path, data)
     its = record.get("format", 1)
     if its not in (1, FORMAT):
         newer = f"was written by a newer harness (format {its!r}, this one reads up to {FORMAT})"
@@ -42,8 +45,7 @@ def load_record(folder: Path) -> Json:
 
 def load_settings(folder: Path) -> Json:
     """``config.yaml``. Raises Corrupt if it is not what was written."""
-    verified(folder, SETTINGS)
-    return from_yaml(folder / SETTINGS)
+    return to_settings(folder / SETTINGS, verified(folder, SETTINGS))
 
 
 def settings_text(folder: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.store.disk import Corrupt
 from harness.store.manifest import ITEMS, ROWS, save_files, verified
-from harness.store.text import LARGE, Json, from_csv, to_csv
+from harness.store.text import LARGE, Json, to_csv, to_table
 
 MOST = 20_000  # rows of a run
 
@@ -30,9 +30,14 @@ def load_rows(folder: Path) -> list[Json]:
     """The rows of ``scores.csv``, once their items are vouched for too; none if there is no such file."""
     if not (folder / ROWS).exists():
         return []
-    for name in (ROWS, ITEMS):
-        verified(folder, name)
-    return from_csv(folder / ROWS, MOST)
+    return to_rows(folder, {name: verified(folder, name) for name in (ROWS, ITEMS)})
+
+
+def to_rows(folder: Path, files: Mapping[str, bytes]) -> list[Json]:
+    """The rows among the files of a run, which are vouched for. Raises Corrupt if rows have no items."""
+    if ROWS in files and ITEMS not in files:
+        raise Corrupt(f"{folder / ITEMS} is missing")
+    return to_table(folder / ROWS, files[ROWS], MOST) if ROWS in files else []
 
 
 def load_scores(folder: Path) -> tuple[list[Json], dict[str, np.ndarray]]:

@@ -79,8 +79,15 @@ def _finite(text: str) -> float:
 
 def from_yaml(path: Path) -> Json:
     """Plain settings: mappings, lists, finite numbers, words. Raises Corrupt for tags, aliases and anything else."""
+    return to_settings(path, read(path, SMALL))
+
+
+def to_settings(path: Path, data: bytes) -> Json:
+    """The settings that the bytes of a file are. Raises Corrupt, naming the file, for anything else."""
     try:
-        text, level = read(path, SMALL).decode(), 0
+        if len(data) > SMALL:
+            raise ValueError(f"it is larger than {SMALL} bytes")
+        text, level = data.decode(), 0
         for event in yaml.parse(text, LOADER):
             level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) or level > DEEPEST:
@@ -119,8 +126,13 @@ def from_csv(path: Path, most: int | None = None) -> list[Json]:
 
     Raises Corrupt for anything else, and for more than ``most`` rows or more columns than any table has.
     """
+    return to_table(path, read(path, LARGE), most)
+
+
+def to_table(path: Path, data: bytes, most: int | None = None) -> list[Json]:
+    """The rows that the bytes of a file are. Raises Corrupt, naming the file, as :func:`from_csv` does."""
     try:
-        reader = csv.reader(io.StringIO(read(path, LARGE).decode(), newline=""), strict=True)
+        reader = csv.reader(io.StringIO(data.decode(), newline=""), strict=True)
         header = next(reader, [])
         if not 0 < len(header) <= WIDEST:
             raise ValueError(f"{len(header)} columns, where 1 to {WIDEST} can be")
