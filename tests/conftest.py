@@ -8,7 +8,7 @@ every mask that the variant can keep. One that asks for ``scratchpad`` runs for 
 import os
 from functools import cache
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch start theirs, and for what the tests start
+os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch start theirs, and for what the tests start
 
 import numpy as np
 import pytest

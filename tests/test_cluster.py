@@ -45,7 +45,6 @@ def cluster(request, tmp_path_factory):
     environment = os.environ | {"ACCOUNTING": request.param}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
-        patch.setenv("OMP_NUM_THREADS", "1")
         try:
             subprocess.run([HERE / "cluster.sh", "start", folder], env=environment, check=True, timeout=180)
             yield folder

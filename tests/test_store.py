@@ -521,6 +521,7 @@ def test_all_results_folders_are_read_as_one(tmp_path):
 SPOILT = {
     "config": lambda where: (where / "config.yaml").write_text("a: !!python/name:os.system"),
     "no_config": lambda where: (where / "config.yaml").write_text("seed: 0\n"),
+    "long_config": lambda where: (where / "config.yaml").write_text("seed: 0\n" + "#" * store.SMALL),
     "record": lambda where: (where / "run.json").write_text("[]"),
     "newer": lambda where: store.write(where / "run.json", store.to_json(RECORD | {"format": 3})),
     "no_versions": lambda where: (where / "run.json").write_text('{"run": "a"}'),
@@ -530,7 +531,19 @@ SPOILT = {
     "markup": lambda where: rewritten(where, ",broad,", ",<script>,"),
     "another_run": lambda where: rewritten(where, RECORD["run"], "pairwise-softmax-none-89abcdef"),
     "scores": lambda where: (where / "scores.csv").write_text("split,length\nbroad,4\n"),
+    "rows_without_items": lambda where: without_items(where),
 }
+
+
+TOLD = {"long_config": "larger than", "rows_without_items": "items.npz is missing"}
+
+
+def without_items(where):
+    """A stranger's table whose manifest knows of no items."""
+    rewritten(where, "", "")
+    (where / "items.npz").unlink()
+    listed = {"scores.csv": store.from_json(where / "manifest.json")["scores.csv"]}
+    (where / "manifest.json").write_text(store.to_json(listed))
 
 
 def rewritten(where, old, new):
@@ -554,6 +567,7 @@ def test_a_spoilt_run_folder_is_named_and_hides_no_other(what, tmp_path):
     (spoilt,) = frame[frame["run"] == where.name].to_dict("records")
     assert spoilt["status"] == "CORRUPT"
     assert str(where) in spoilt["reason"]
+    assert TOLD.get(what, "") in spoilt["reason"]
 
 
 def holds_a_pickle(data):

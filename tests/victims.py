@@ -31,10 +31,7 @@ class Victims:
 
     def __init__(self):
         words = [sys.executable, "-W", "ignore", "-m", "tests.victims"]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        self.server = subprocess.Popen(
-            words, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self.server = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __call__(
         self, line, results=None, number=None, after=0.0, until=None, group=False, twin=None, count=1, folder=ROOT

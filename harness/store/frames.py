@@ -8,10 +8,10 @@ import pandas as pd
 
 from harness.nearest import printable
 from harness.store.disk import Corrupt
-from harness.store.manifest import RECORD, SETTINGS, verified, vouched
+from harness.store.manifest import CURVE, RECORD, SETTINGS, verified, vouched
 from harness.store.records import to_record
 from harness.store.scores import largest, to_rows
-from harness.store.text import NAME, Json, from_csv, to_settings
+from harness.store.text import NAME, Json, to_settings, to_table
 
 NAMES = ("task", "attention", "scratchpad")
 WORDS = {  # columns of scores that hold words, the others hold numbers
@@ -52,8 +52,7 @@ def read_folders(folders: Iterable[Path]) -> pd.DataFrame:
     for folder in folders:
         about = {"run": "".join(letter if NAME.fullmatch(letter) else "_" for letter in folder.name)}
         try:
-            files = vouched(folder)
-            about = _about(folder, files)
+            files, about = _about(folder)
             rows += _scores(folder, about, files)
         except OSError as error:
             rows.append(about | {"status": "CORRUPT", "reason": str(error)})
@@ -62,22 +61,22 @@ def read_folders(folders: Iterable[Path]) -> pd.DataFrame:
 
 def read_run(folder: Path) -> pd.DataFrame:
     """The same for one run folder. Raises Corrupt, naming the file, if it cannot be read."""
-    files = vouched(folder)
-    return pd.DataFrame(_scores(folder, _about(folder, files), files))
+    files, about = _about(folder)
+    return pd.DataFrame(_scores(folder, about, files))
 
 
 def read_curves(folders: Iterable[Path]) -> pd.DataFrame:
     """The training of these runs: a row for each logged update, with settings and status; none of a run without."""
     rows: list[Json] = []
     for folder in folders:
-        curve = folder / "curve.csv"
-        about = _about(folder, vouched(folder))
-        rows += [about | row for row in (from_csv(curve) if curve.exists() else [])]
+        files, about = _about(folder)
+        rows += [about | row for row in (to_table(folder / CURVE, files[CURVE]) if CURVE in files else [])]
     return pd.DataFrame(rows)
 
 
-def _about(folder: Path, files: Mapping[str, bytes]) -> Json:
-    """What is the same in every row: settings, versions, status."""
+def _about(folder: Path) -> tuple[dict[str, bytes], Json]:
+    """The files of a run, vouched for, and what is the same in every row: settings, versions, status."""
+    files = vouched(folder)
     record, settings = (files.get(name) or verified(folder, name) for name in (RECORD, SETTINGS))  # or it is missing
     record, settings = to_record(folder, record), _flat(to_settings(folder / SETTINGS, settings))
     try:
@@ -94,7 +93,7 @@ def _about(folder: Path, files: Mapping[str, bytes]) -> Json:
         parts = value if isinstance(value, tuple) else (value,)
         if not all(_plain(part) for part in parts) or (value is None and key in ("recipe", "status")):
             raise Corrupt(f"{folder} is not a run's folder: {printable(key)}={printable(value)[:80]}")
-    return about
+    return files, about
 
 
 def _plain(value: Any) -> bool:

@@ -10,8 +10,8 @@ from harness.store.disk import Corrupt
 from harness.store.text import LARGE, SMALL, read, to_json, to_object
 
 MANIFEST = "manifest.json"
-RECORD, SETTINGS, ROWS, ITEMS = "run.json", "config.yaml", "scores.csv", "items.npz"
-FILES = (RECORD, SETTINGS, ROWS, ITEMS, "curve.csv", "positions.csv", "loops.csv")
+RECORD, SETTINGS, ROWS, ITEMS, CURVE = "run.json", "config.yaml", "scores.csv", "items.npz", "curve.csv"
+FILES = (RECORD, SETTINGS, ROWS, ITEMS, CURVE, "positions.csv", "loops.csv")
 ABSENT = "absent"  # in place of the SHA-256 of a file that may not be there yet
 FIRST = (ROWS, ITEMS)  # what a manifest without a seal, of format 1, vouches for
 

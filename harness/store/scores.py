@@ -26,33 +26,31 @@ def save_scores(folder: Path, rows: list[Json], columns: Iterable[str], items: M
     save_files(folder, {ITEMS: buffer.getvalue(), ROWS: to_csv(rows, columns)})
 
 
-def load_rows(folder: Path) -> list[Json]:
-    """The rows of ``scores.csv``, once their items are vouched for too; none if there is no such file."""
-    if not (folder / ROWS).exists():
-        return []
-    return to_rows(folder, {name: verified(folder, name) for name in (ROWS, ITEMS)})
-
-
 def to_rows(folder: Path, files: Mapping[str, bytes]) -> list[Json]:
     """The rows among the files of a run, which are vouched for. Raises Corrupt if rows have no items."""
-    if ROWS in files and ITEMS not in files:
+    if ROWS not in files:
+        return []
+    if ITEMS not in files:
         raise Corrupt(f"{folder / ITEMS} is missing")
-    return to_table(folder / ROWS, files[ROWS], MOST) if ROWS in files else []
+    return to_table(folder / ROWS, files[ROWS], MOST)
 
 
 def load_scores(folder: Path) -> tuple[list[Json], dict[str, np.ndarray]]:
     """The rows of ``scores.csv`` and their items; nothing if there is no such file. Raises Corrupt if it is damaged."""
-    rows, path = load_rows(folder), folder / ITEMS
+    if not (folder / ROWS).exists():
+        return [], {}
+    files = {name: verified(folder, name) for name in (ROWS, ITEMS)}
+    rows = to_rows(folder, files)
     if not rows:
         return [], {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(files[ITEMS])) as archive:
             if sum(member.file_size for member in archive.infolist()) > LARGE:
                 raise ValueError(f"more than {LARGE} bytes")
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(files[ITEMS]), allow_pickle=False) as stored:
             return rows, {item_key(row): _unpacked(stored[item_key(row)], row["examples"]) for row in rows}
     except Exception as error:  # numpy promises no exception of its own for damaged bytes
-        raise Corrupt(f"{path} cannot be read: {error!r}") from error
+        raise Corrupt(f"{folder / ITEMS} cannot be read: {error!r}") from error
 
 
 def _unpacked(packed: np.ndarray, examples: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.store.disk import Corrupt, sha256, write
-from harness.store.text import LARGE, NAME, Json, from_csv, read, to_csv, to_json, to_object
+from harness.store.text import LARGE, NAME, Json, read, to_csv, to_json, to_object, to_table
 
 FOLDER = "studies"
 KEYS = {"study", "size", "words", "arms", "theory", "tables", "changed", "seal"}
@@ -37,9 +37,10 @@ def load_table(root: Path, record: Json, table: str) -> list[Json] | None:
     path = _table(root, record["study"], record["size"], table)
     if not path.exists():
         return None
-    if "seal" in record and sha256(read(path, LARGE)) != record.get("tables", {}).get(table):
+    data = read(path, LARGE)
+    if "seal" in record and sha256(data) != record.get("tables", {}).get(table):
         raise Corrupt(f"{path} does not have the SHA-256 of its study's record: remove it, and it is measured again")
-    return from_csv(path)
+    return to_table(path, data)
 
 
 def load_studies(roots: Iterable[Path]) -> list[tuple[Path, Json]]:
