@@ -60,6 +60,17 @@ def seen(folder, path):
     return row["status"] == "CORRUPT" and path.name in culprit
 
 
+@pytest.mark.parametrize("name", [*FILES, MANIFEST])
+def test_a_file_that_is_gone_is_named(name, two):
+    (folder, _), path = two, two[0] / name
+    data = path.read_bytes()
+    path.unlink()
+    try:
+        assert seen(folder, path)
+    finally:
+        path.write_bytes(data)
+
+
 def mutated(folder, other, number, rng):
     """Change a file, ask whether that is seen, put it back; None if there is nothing to change."""
     files = [*(folder / name for name in (*FILES, MANIFEST)), *(newest(folder) / name for name in PARTS)]

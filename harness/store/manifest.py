@@ -29,6 +29,8 @@ def save_files(folder: Path, files: Mapping[str, bytes | str]) -> None:
     there = [name for name in FILES if (folder / name).exists()]
     first = {name: [disk.sha256(verified(folder, name))] for name in ([] if sealed(folder) else there)}
     listed = _listed(folder) | first
+    for name in listed.keys() & set(there):
+        listed[name] = [one for one in listed[name] if one != ABSENT]  # no file is taken away
     for name, data in new.items():
         now = [disk.sha256(verified(folder, name)) if name in there else ABSENT]
         listed[name] = list(dict.fromkeys([*now, disk.sha256(data)]))
