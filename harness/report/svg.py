@@ -21,6 +21,7 @@ LOOKS |= set("dominant-baseline stop-color stop-opacity visibility display image
 PLACES = set("d x y x1 y1 x2 y2 dx dy cx cy r rx ry fx fy width height points transform viewBox offset".split())
 PLACES |= set("preserveAspectRatio gradientUnits gradientTransform patternUnits patternTransform".split())
 PLACES |= set("patternContentUnits clipPathUnits maskUnits markerWidth markerHeight refX refY orient rotate".split())
+PRESENTED = LOOKS | PLACES
 VALUE = re.compile(r"[\w\s#.,%()'\"+-]*")  # of a look: numbers, colours, names of fonts, transforms
 STRANGE = re.compile(r"[^A-Za-z0-9_.:-]")  # in an id
 INNER = re.compile(r"url\(\s*[\"']?#([A-Za-z0-9_.:-]+)[\"']?\s*\)")
@@ -108,7 +109,7 @@ def _attributes(element: ElementTree.Element, prefix: str) -> Iterator[tuple[str
             looks = ((look.strip(), _look(set_to.strip(), prefix)) for look, _, set_to in pairs)
             if said := "; ".join(f"{look}: {set_to}" for look, set_to in looks if look in LOOKS and set_to):
                 yield name, said
-        elif name in LOOKS | PLACES and (kept := _look(value, prefix)):
+        elif name in PRESENTED and (kept := _look(value, prefix)):
             yield name, kept
 
 

@@ -88,7 +88,7 @@ def _manifest(folder: Path) -> Manifest:
     return _parsed(path, read(path, SMALL)) if path.exists() else Manifest({}, False)
 
 
-@lru_cache(maxsize=64)  # the same is asked for each file
+@lru_cache(maxsize=4096)  # the same is asked for each file, and again by whoever reads the run next
 def _parsed(path: Path, data: bytes) -> Manifest:
     found = to_object(path, data)
     whole = "seal" in found

@@ -139,9 +139,18 @@ def to_table(path: Path, data: bytes, most: int | None = None) -> list[Json]:
         lines = list(islice(reader, None if most is None else most + 1))
         if most is not None and len(lines) > most:
             raise ValueError(f"more than {most} rows")
-        return [dict(zip(header, map(_cell, line), strict=True)) for line in lines]
+        values = _Values()
+        return [dict(zip(header, map(values.__getitem__, line), strict=True)) for line in lines]
     except (ValueError, csv.Error) as error:
         raise Corrupt(f"{path} is not a table: {error}") from error
+
+
+class _Values(dict[str, "str | float | bool | None"]):
+    """Cell -> its value. Most cells of a table stand in it many times."""
+
+    def __missing__(self, text: str) -> str | float | bool | None:
+        self[text] = value = _cell(text)
+        return value
 
 
 def _cell(text: str) -> str | float | bool | None:

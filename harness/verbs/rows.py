@@ -1,10 +1,13 @@
 """What verbs that read rows share: which results folders, and which rows of them."""
 
 import argparse
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.nearest import Refusal, refusing, unknown
+
+SELDOM = (50_000, 10, 10)  # rows and figures are many objects: to look for cycles takes a tenth of the time by default
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +37,7 @@ def selected(arguments: argparse.Namespace, folders: Sequence[Path]):
     """The rows below these folders that meet the conditions. Raises Refusal if there are none."""
     from harness import store
 
+    gc.set_threshold(*SELDOM)
     rows = store.read(folders)
     if rows.empty:
         named = ", ".join(str(folder / "runs") for folder in folders)
