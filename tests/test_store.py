@@ -15,6 +15,7 @@ from time import perf_counter
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from harness import config, store
 from harness.store import Corrupt
@@ -249,6 +250,9 @@ HOSTILE_YAML = {
     "aliases": "a: &a [lol, lol]\n"
     + "\n".join(f"{c}: &{c} [*{b}, *{b}]" for b, c in zip("abcdefgh", "bcdefghi", strict=True)),
     "merge": "a: &a {b: 1}\nc:\n  <<: *a",
+    "merge_without_an_alias": "<<: {b: 1}",
+    "list_as_a_key": "? [a]\n: 1",
+    "10_000_digits": "a: " + "9" * 10_000,
     "depth": "a: " + "[" * 60_000,
     "depth_of_blocks": "- " * 30_000,
     "date": "a: 2026-01-01",
@@ -291,6 +295,37 @@ def test_settings_come_back_as_they_were(tmp_path):
         (tmp_path / "file").write_text(to_text(settings), encoding="utf-8")
         assert str(reader(tmp_path / "file")) == str(settings) or reader(tmp_path / "file") == settings
     assert store.to_yaml({"lengths": (4, 8)}) == store.to_yaml({"lengths": [4, 8]})
+
+
+PLAIN_YAML = """
+numbers: [7, -7, +7, 007, 0x1F, 1_000, 1:30, 1.5, .5, 1.0e+3, 1e3, "7", '7', 0b11, 1.]
+words: [a, "a", yes, "yes", No, on, TRUE, true, ~, null, Null, "", ---, -, "a: b", a b]
+empty:
+block: |
+  two
+  lines
+folded: >
+  two
+  lines
+7: a key
+twice: 1
+twice: 2
+? longer
+: {flow: [a, {b: c}], bare}
+sequence:
+- - 1
+  - x: 1
+    y:
+- []
+"""
+
+
+def test_plain_settings_mean_what_yaml_says_they_do(tmp_path):
+    (tmp_path / "plain.yaml").write_text(PLAIN_YAML)
+    files = [tmp_path / "plain.yaml", *config.CONF.rglob("*.yaml")]
+    assert len(files) > 40
+    for path in files:
+        assert repr(store.from_yaml(path)) == repr(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 COLUMNS = "split length steps examples stop accuracy first_error trace in_range seed parameters".split()

@@ -33,6 +33,7 @@ HOUSE = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 8.5,
+    "axes.titley": 1.0,  # nothing stands between: it need not be looked for
     "axes.labelsize": 8,
     "axes.linewidth": 0.7,
     "axes.spines.top": False,

@@ -6,7 +6,8 @@ import json
 import math
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ LARGE = 16 * 2**20  # bytes of a table, or of all items of a run, that are read 
 SMALL = 64 * 2**10  # the same of a settings file or a record
 WIDEST = 1000  # columns of a table
 DEEPEST = 20  # levels of settings, and of anything in JSON
+AROUND = (yaml.StreamStartEvent, yaml.StreamEndEvent, yaml.DocumentStartEvent, yaml.DocumentEndEvent)
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's reads a thousand files in a second
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 NAME = re.compile(r"[\w-]+")  # files are named after these, and no terminal minds them
@@ -87,17 +89,35 @@ def to_settings(path: Path, data: bytes) -> Json:
     try:
         if len(data) > SMALL:
             raise ValueError(f"it is larger than {SMALL} bytes")
-        text, level = data.decode(), 0
-        for event in yaml.parse(text, LOADER):
-            level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None) or level > DEEPEST:
-                raise ValueError(f"tags, aliases and more than {DEEPEST} levels are not read")
-        value = LOADER(text).get_single_data()
-        to_json(value)  # refuses what is neither number nor word: dates, NaN
+        events = yaml.parse(data.decode(), LOADER)
+        values = [_value(event, events) for event in events if not isinstance(event, AROUND)]
     except (TypeError, ValueError, yaml.YAMLError) as error:
         raise Corrupt(f"{path} is not a settings file: {error}") from error
-    if not isinstance(value, dict):
+    if len(values) != 1 or not isinstance(values[0], dict):
         raise Corrupt(f"{path} is not a settings file")
+    return values[0]
+
+
+def _value(event: yaml.Event, events: Iterator[yaml.Event], levels: int = DEEPEST) -> Any:
+    """The value that begins with this event. Raises ValueError for tags, aliases and too many levels."""
+    if isinstance(event, yaml.AliasEvent) or event.tag:
+        raise ValueError("tags and aliases are not read")
+    if isinstance(event, yaml.ScalarEvent):
+        return _scalar(event.value, event.implicit[0])
+    if not levels:
+        raise ValueError(f"more than {DEEPEST} levels are not read")
+    parts = []
+    while not isinstance(part := next(events), yaml.CollectionEndEvent):
+        parts.append(_value(part, events, levels - 1))
+    return dict(zip(parts[::2], parts[1::2], strict=True)) if isinstance(event, yaml.MappingStartEvent) else parts
+
+
+@lru_cache(maxsize=4096)  # of a thousand runs most settings are the same
+def _scalar(text: str, bare: bool) -> str | float | bool | None:
+    """A word or a number as yaml reads it, without quotes or with them."""
+    loader = yaml.SafeLoader("")
+    value = loader.construct_object(yaml.ScalarNode(loader.resolve(yaml.ScalarNode, text, (bare, True)), text))
+    to_json(value)  # refuses what is neither number nor word: dates, NaN
     return value
 
 

@@ -87,9 +87,11 @@ def accuracy_against_steps(
     found = {id(m): dict(iter(m.rows[needed].groupby(["split", "length"]))) for ms in families.values() for m in ms}
     for split, row in zip(present, grid, strict=True):
         for length, axis in zip(lengths, row, strict=True):
+            spans = []
             for label, members in families.items():
                 here = [found[id(m)].get((split, length)) for m in members]
-                _budgets(axis, [part for part in here if part is not None], looks[label])
+                spans += _budgets(axis, [part for part in here if part is not None], looks[label])
+            parts.bars(axis, spans)
             chance = data.loc[(data["split"] == split) & (data["length"] == length), "chance"]
             if len(chance):
                 style.level(axis, "chance", chance.drop_duplicates(), axis in axes[:, -1], CHANCE)
@@ -116,9 +118,13 @@ def accuracy_against_steps(
     return figure
 
 
-def _budgets(axis: Axes, recipes: list[pd.DataFrame], look: dict) -> None:
-    """One length: every recipe's points, hollow where it was not trained at that k; the trained points are joined."""
+def _budgets(axis: Axes, recipes: list[pd.DataFrame], look: dict) -> list[tuple[pd.DataFrame, dict]]:
+    """One length: every recipe's points, hollow where it was not trained at that k; the trained points are joined.
+
+    What is left to draw are the intervals of those whose seeds are not each drawn.
+    """
     joined: dict[int, list[float]] = {}
+    spans = []
     for rows in recipes:
         found, trained = over_seeds(rows, "steps"), set(rows["steps_trained"])
         own, steps, mean = found.index.isin(trained), found.index.to_numpy(), found["mean"].to_numpy()
@@ -128,9 +134,10 @@ def _budgets(axis: Axes, recipes: list[pd.DataFrame], look: dict) -> None:
         if 1 < rows["run"].nunique() < BAND_FROM:
             axis.plot(rows["steps"], rows["accuracy"], **look | {"linestyle": "", "marker": ".", "ms": 2.2}, zorder=2)
         else:
-            parts.bars(axis, found, look)
+            spans.append((found, look))
         for at, height in zip(steps[own], mean[own], strict=True):
             joined.setdefault(at, []).append(height)
     if recipes:
         at = sorted(joined)
         axis.plot(at, [sum(joined[step]) / len(joined[step]) for step in at], **look, zorder=4)
+    return spans

@@ -49,7 +49,7 @@ def accuracy_against_loops(
                     found = over_seeds(here.assign(x=here["forced_loops"]), "x")
                     found.index = here.groupby("forced_loops")[x].mean()
                     axis.plot(found["mean"], **look)
-                    parts.bars(axis, found, look)
+                    parts.bars(axis, [(found, look)])
                 at = itself["loops_used" if x == "loops" else x].mean()
                 axis.plot([at], [itself["accuracy"].mean()], **ITSELF, color=tints[length], zorder=4)
         left.axvline(part["loops_trained"].max(), color=style.GREY, lw=0.9, linestyle=(0, (4, 2)), zorder=0)

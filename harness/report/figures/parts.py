@@ -63,7 +63,7 @@ def seeds(axis: Axes, rows: pd.DataFrame, look: dict) -> None:
     found = over_seeds(rows, "length")
     count = rows["run"].nunique()
     if count == 1:
-        bars(axis, found, look)
+        bars(axis, [(found, look)])
     elif count < BAND_FROM:
         for _, run in rows.groupby("run"):
             axis.plot(run.groupby("length")["accuracy"].mean(), **look | {"marker": "", "lw": 0.7, "alpha": 0.7})
@@ -72,10 +72,14 @@ def seeds(axis: Axes, rows: pd.DataFrame, look: dict) -> None:
     axis.plot(found["mean"], **look, zorder=3)
 
 
-def bars(axis: Axes, found: pd.DataFrame, look: dict) -> None:
-    """Intervals about means: columns mean, low, high over an index x."""
-    low, mean, high = (found[name].to_numpy() for name in ("low", "mean", "high"))
-    axis.vlines(found.index.to_numpy(), np.fmin(low, mean), np.fmax(high, mean), look["color"], lw=0.8)
+def bars(axis: Axes, drawn: Sequence[tuple[pd.DataFrame, dict]]) -> None:
+    """Intervals about means, each with its look: columns mean, low, high over an index x."""
+    if not drawn:
+        return
+    at = np.concatenate([found.index for found, _ in drawn])
+    low, mean, high = np.concatenate([found[["low", "mean", "high"]] for found, _ in drawn]).T
+    colours = [look["color"] for found, look in drawn for _ in range(len(found))]
+    axis.vlines(at, np.fmin(low, mean), np.fmax(high, mean), colours, lw=0.8)
 
 
 def spread(drawn: list[Line]) -> str:

@@ -108,7 +108,8 @@ def success_over_rate(
         ends = np.array([wilson(*pair) for pair in counts.itertuples(index=False)])
         share = (counts["sum"] / counts["count"]).set_axis(counts.index * aside)
         axis.plot(share, **looks[label], zorder=3)
-        parts.bars(axis, pd.DataFrame({"mean": share, "low": ends[:, 0], "high": ends[:, 1]}), looks[label])
+        spans = pd.DataFrame({"mean": share, "low": ends[:, 0], "high": ends[:, 1]})
+        parts.bars(axis, [(spans, looks[label])])
         best = set(part.loc[part["run"].isin(chosen), RATE])
         place = [rate * aside for rate in sorted(best)]
         axis.plot(place, share.loc[place], **RING, color=looks[label]["color"], zorder=4)
