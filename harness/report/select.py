@@ -153,9 +153,10 @@ def varying(rows: pd.DataFrame) -> list[str]:
     choice is the same. Should two recipes agree in every column, `recipe` itself is listed last.
     """
     whole = rows[rows["recipe"].notna()] if rows["recipe"].notna().any() else rows  # a damaged run may say nothing
-    one = whole.groupby(_identity(rows), dropna=False, as_index=False).first()
     groups = [column for column in rows.columns if "." in column and column.split(".")[0] not in NOT_TRAINING]
-    candidates = [c for c in (*SETTINGS, *groups) if c in one and not c.endswith(".seed")]
+    candidates = [c for c in (*SETTINGS, *groups) if c in rows and not c.endswith(".seed")]
+    needed = list(dict.fromkeys([*_identity(rows), *candidates]))
+    one = whole[needed].groupby(_identity(rows), dropna=False, as_index=False).first()
     words = one[candidates].map(word)
     found: list[str] = []
     for column in candidates:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 from typing import Any
 from xml.etree import ElementTree
@@ -113,6 +114,7 @@ def _attributes(element: ElementTree.Element, prefix: str) -> Iterator[tuple[str
             yield name, kept
 
 
+@lru_cache(maxsize=4096)  # the same few are said of thousands of marks
 def _look(value: str, prefix: str) -> str:
     """A value that refers to nothing beyond the figure; empty for any other."""
     kept = INNER.sub(rf"url(#{prefix}\1)", value)
