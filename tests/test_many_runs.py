@@ -17,7 +17,7 @@ LENGTHS = (4, 6, 8, 12, 16)
 EXAMPLES = 200
 RECIPES = list(product(("softmax", "linear", "gru", "topk", "delta"), (16, 32, 64, 128, 256)))
 DAMAGED = range(0, RUNS, 100)
-SECONDS = {"compare": 10, "plot": 20, "report": 30, "status": 2}
+SECONDS = {"compare": 10, "plot": 20, "report": 15, "status": 2}
 
 
 @pytest.fixture(scope="module")
