@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.nearest import Refusal, refusing, unknown
 
-SELDOM = (50_000, 10, 10)  # rows and figures are many objects: to look for cycles takes a tenth of the time by default
+SELDOM = (500_000, 10, 10)  # rows and figures are many objects: to look for cycles takes a tenth of the time by default
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
