@@ -271,6 +271,25 @@ def test_against_steps_trained_budgets_are_filled_and_joined_and_forced_ones_hol
     assert labels(figure)[0] == "linear · full"
 
 
+def test_against_steps_each_point_has_its_interval_in_its_own_hue():
+    data = rows(runs("linear", "full", 1), runs("softmax", "full", 5), runs("gru", "full", 3))
+    figure = figures.accuracy_against_steps(data)
+    hues = {handle.get_label(): to_hex(handle.get_color()) for handle in figure.legends[0].legend_handles}
+    length = data[(data["split"] == "boundary") & (data["length"] == 32)]
+    alone = length[length["attention"] == "linear"].iloc[0]
+    several = t_interval(length.loc[length["attention"] == "softmax", "accuracy"])
+    expected = {
+        hues["linear · full"]: (alone["accuracy_low"], alone["accuracy_high"]),
+        hues["softmax · full"]: tuple(np.clip(several, 0, 1)),
+    }  # three seeds are each drawn
+    (bars,) = figure.axes[3].collections
+    drawn = {
+        to_hex(hue): tuple(segment[:, 1]) for hue, segment in zip(bars.get_color(), bars.get_segments(), strict=True)
+    }
+    assert drawn.keys() == expected.keys()
+    assert all(np.allclose(drawn[hue], expected[hue]) for hue in expected)
+
+
 def test_costs_are_those_of_the_rows_and_slopes_stand_behind_them():
     axes = figures.cost_against_length(sweep()).axes
     (flat,) = [line for line in axes[2].lines if line.get_label() == "linear · none"]
