@@ -129,6 +129,7 @@ def attacked(attack):
 
 
 @pytest.mark.torture
+@pytest.mark.timeout(1800)
 def test_no_attack_runs_anything_or_ends_in_a_mistake_of_ours(folders, times, promise):
     found = {}
     whole = times(10) == 10
