@@ -252,6 +252,8 @@ HOSTILE_YAML = {
     "merge": "a: &a {b: 1}\nc:\n  <<: *a",
     "merge_without_an_alias": "<<: {b: 1}",
     "list_as_a_key": "? [a]\n: 1",
+    "keys_of_two_kinds": "a: 1\n7: 2",
+    "number_as_a_key": "a: {7: 2}",
     "10_000_digits": "a: " + "9" * 10_000,
     "depth": "a: " + "[" * 60_000,
     "depth_of_blocks": "- " * 30_000,
@@ -307,7 +309,7 @@ block: |
 folded: >
   two
   lines
-7: a key
+"7": a key
 twice: 1
 twice: 2
 ? longer

@@ -155,8 +155,9 @@ def varying(rows: pd.DataFrame) -> list[str]:
     whole = rows[rows["recipe"].notna()] if rows["recipe"].notna().any() else rows  # a damaged run may say nothing
     groups = [column for column in rows.columns if "." in column and column.split(".")[0] not in NOT_TRAINING]
     candidates = [c for c in (*SETTINGS, *groups) if c in rows and not c.endswith(".seed")]
-    needed = list(dict.fromkeys([*_identity(rows), *candidates]))
-    one = whole[needed].groupby(_identity(rows), dropna=False, as_index=False).first()
+    identity = _identity(rows)
+    needed = list(dict.fromkeys([*identity, *candidates]))
+    one = whole[needed].groupby(identity, dropna=False, as_index=False).first()
     words = one[candidates].map(word)
     found: list[str] = []
     for column in candidates:

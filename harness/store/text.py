@@ -20,7 +20,7 @@ LARGE = 16 * 2**20  # bytes of a table, or of all items of a run, that are read 
 SMALL = 64 * 2**10  # the same of a settings file or a record
 WIDEST = 1000  # columns of a table
 DEEPEST = 20  # levels of settings, and of anything in JSON
-AROUND = (yaml.StreamStartEvent, yaml.StreamEndEvent, yaml.DocumentStartEvent, yaml.DocumentEndEvent)
+AROUND = (yaml.StreamStartEvent, yaml.StreamEndEvent, yaml.DocumentStartEvent, yaml.DocumentEndEvent)  # no value
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's reads a thousand files in a second
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 NAME = re.compile(r"[\w-]+")  # files are named after these, and no terminal minds them
@@ -99,7 +99,7 @@ def to_settings(path: Path, data: bytes) -> Json:
 
 
 def _value(event: yaml.Event, events: Iterator[yaml.Event], levels: int = DEEPEST) -> Any:
-    """The value that begins with this event. Raises ValueError for tags, aliases and too many levels."""
+    """The value that begins with this event. Raises ValueError for tags, aliases, too many levels, keys but words."""
     if isinstance(event, yaml.AliasEvent) or event.tag:
         raise ValueError("tags and aliases are not read")
     if isinstance(event, yaml.ScalarEvent):
@@ -109,7 +109,12 @@ def _value(event: yaml.Event, events: Iterator[yaml.Event], levels: int = DEEPES
     parts = []
     while not isinstance(part := next(events), yaml.CollectionEndEvent):
         parts.append(_value(part, events, levels - 1))
-    return dict(zip(parts[::2], parts[1::2], strict=True)) if isinstance(event, yaml.MappingStartEvent) else parts
+    if isinstance(event, yaml.SequenceStartEvent):
+        return parts
+    names, values = parts[::2], parts[1::2]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a setting is named by a word")
+    return dict(zip(names, values, strict=True))
 
 
 @lru_cache(maxsize=4096)  # of a thousand runs most settings are the same
