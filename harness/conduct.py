@@ -62,7 +62,8 @@ def _save(root: Path, record: Json) -> None:
 
 
 def _last(study: str, size: str, root: Path) -> Json:
-    return next((r for _, r in store.load_studies([root]) if (r["study"], r["size"]) == (study, size)), {})
+    path = store.study_file(root, study, size)
+    return store.load_study(path) if path.exists() else {}
 
 
 def _now() -> str:

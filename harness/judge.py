@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from harness import store
+from harness.nearest import printable
 from harness.report import figures, findings, scaling
 from harness.report.claims import Claim, Verdict, judge
 from harness.report.evidence import Evidence, Items, tuned
@@ -35,16 +36,17 @@ def claims() -> list[Claim]:
 
 
 def evidence(roots: Sequence[Path]) -> dict[str, Evidence]:
-    """study -> what was found of it, in the largest size that was run."""
+    """study -> what was found of it, in the largest size that was run; if that is damaged, the file that is."""
     found: dict[str, Evidence] = {}
-    folders = store.folders(roots)
-    read: dict[str, pd.DataFrame] = {}
-    largest = sorted(
-        store.load_studies(roots), key=lambda pair: SIZES.index(pair[1]["size"]) if pair[1]["size"] in SIZES else -1
-    )
-    for root, record in largest:
-        if record["study"] in names():
-            found[record["study"]] = _evidence(root, record, folders, read, items(roots))
+    folders, read = store.folders(roots), {}
+    there = {path: path.stem.rpartition("-")[::2] for path in store.studies(roots)}
+    known = [path for path, (study, size) in there.items() if study in names() and size in SIZES]
+    for path in sorted(known, key=lambda path: SIZES.index(there[path][1])):
+        study, size = there[path]
+        try:
+            found[study] = _evidence(path, folders, read, items(roots))
+        except OSError as error:
+            found[study] = Evidence(study, size, pd.DataFrame(), damaged=printable(error))
     return found
 
 
@@ -83,7 +85,7 @@ def task_pictures(rows: pd.DataFrame, allow_mixed: bool = False) -> Iterator[Pic
             yield Picture(f"{task}-{name}", title, render(figure, "svg").decode(), alternative(figure), "")
 
 
-def records(roots: Sequence[Path], rows: pd.DataFrame) -> dict[str, dict]:
+def records(roots: Sequence[Path], rows: pd.DataFrame, there: Mapping[str, Evidence]) -> dict[str, dict]:
     """``configs`` (run -> its yaml), ``fingerprints`` (run -> mapping) and what is said ``about`` the page.
 
     A damaged run has neither; what is wrong with it stands in its row.
@@ -92,9 +94,9 @@ def records(roots: Sequence[Path], rows: pd.DataFrame) -> dict[str, dict]:
     whole = [run for run in rows.loc[rows["status"] != "CORRUPT", "run"].unique() if run in folders]
     configs = {run: store.settings_text(folders[run]) for run in whole}
     fingerprints = {run: store.load_record(folders[run]).get("fingerprint", {}) for run in whole}
-    studies = [record for _, record in store.load_studies(roots)]
     again = [
-        " ".join([f"python -m harness study={r['study']} study.size={r['size']}", *r.get("words", [])]) for r in studies
+        " ".join([f"python -m harness study={found.study} study.size={found.size}", *found.words])
+        for found in there.values()
     ]
     about = {
         "command": "python -m harness report",
@@ -154,10 +156,9 @@ def _required(rows: pd.DataFrame, resource: str, each: Sequence[str] = ("attenti
     return figures.required_resource(groups, resource=resource)
 
 
-def _evidence(
-    root: Path, record: Json, folders: dict[str, Path], read: dict[str, pd.DataFrame], of_row: Items
-) -> Evidence:
-    parts = []
+def _evidence(path: Path, folders: dict[str, Path], read: dict[str, pd.DataFrame], of_row: Items) -> Evidence:
+    """What the study of a record left. Raises Corrupt, naming the file, if that or a table cannot be read."""
+    record, parts = store.load_study(path), []
     for arm, runs in record["arms"].items():
         for run in (run for run in runs if run in folders):
             if run not in read:
@@ -168,12 +169,12 @@ def _evidence(
     )
     tables = {}
     for name in record.get("theory", {}):
-        tables[name] = pd.DataFrame(store.load_table(root, record, name) or [])
+        tables[name] = pd.DataFrame(store.load_table(path.parent.parent, record, name) or [])
 
     def curves(runs: Sequence[str]) -> pd.DataFrame:
         return store.read_curves(folders[run] for run in runs if run in folders)
 
-    return Evidence(record["study"], record["size"], rows, tables, of_row, curves)
+    return Evidence(record["study"], record["size"], rows, tables, of_row, curves, tuple(record.get("words", ())))
 
 
 def items(roots: Sequence[Path]) -> Items:

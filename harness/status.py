@@ -1,10 +1,10 @@
 """How far the sweeps of a results folder are: told by their records, claims and checkpoints, by no process."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness import store
 from harness.catalogue import aligned
@@ -34,25 +34,24 @@ def text(root: Path) -> str:
     """A line for each sweep, then who runs what, what was interrupted, and what failed with its reason."""
     there, complaints = standings(root), []
     lines = [["", "points", *STATES]]
-    try:
-        studies = [record for _, record in store.load_studies([root])]
-    except OSError as error:
-        studies = []
-        complaints.append(f"\n{printable(error)}")
     titles = {
         frozenset(run for runs in study["arms"].values() for run in runs): f"{study['study']} {study['size']}"
-        for study in studies
+        for study in _readable(store.load_study, store.studies([root]), complaints)
     }
-    for path in store.sweeps(root):
-        try:
-            sweep = store.load_sweep(path)
-        except OSError as error:
-            complaints.append(f"\n{printable(error)}")
-            continue
+    for sweep in _readable(store.load_sweep, store.sweeps(root), complaints):
         title = titles.get(frozenset(sweep.runs), f"sweep {sweep.name}")
         lines.append([title, *_counts([there.get(run) for run in sweep.runs])])
     lines.append(["all runs", *_counts(list(there.values()))])
     return "\n".join([aligned(lines), *_one_by_one(there), *complaints])
+
+
+def _readable(load: Callable[[Path], Any], paths: Iterable[Path], complaints: list[str]) -> Iterator[Any]:
+    """What can be read of these; of what cannot, a complaint."""
+    for path in paths:
+        try:
+            yield load(path)
+        except OSError as error:
+            complaints.append(f"\n{printable(error)}")
 
 
 def _counts(found: Sequence[Standing | None]) -> list[str]:

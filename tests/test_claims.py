@@ -285,6 +285,21 @@ def test_a_rate_whose_runs_all_diverged_is_not_chosen_and_counts_as_tried():
     assert set(found["edge"]) == {"gru none"}
 
 
+def test_a_damaged_run_is_no_failure_and_stays_among_the_chosen():
+    rows = [row(f"a-{seed}", 0.99, seed=seed, split=split) for seed in range(8) for split in ("boundary", "validation")]
+    damaged = {"run": "x", "arm": "state", "status": "CORRUPT", "reason": "x/run.json is not JSON"}
+    claim = {
+        "sentence": "Most solve it.", "source": "S6", "supported_if": "> 0.6", "refuted_if": "< 0.5",
+        "statistic": {"solving": {"where": ["arm=state"]}},
+    }  # fmt: skip
+    assert repr(verdict([*rows, damaged], claim)) == repr(verdict(rows, claim))
+    assert verdict(rows, claim).word == "supported"
+    failed = [row(f"b-{seed}", 0, seed=seed, status="FAILED", **{"model.width": 8}) for seed in range(8)]
+    assert verdict([*rows, *failed], claim).word != "supported"
+    found = tuned(pd.DataFrame([*rows, damaged]))
+    assert found[["run", "edge"]].iloc[-1].tolist() == ["x", ""]
+
+
 def test_the_edge_of_a_grid_blocks_its_own_cell_and_no_other():
     rows = []
     for name, best in (("inner", 1e-3), ("outer", 1e-2)):

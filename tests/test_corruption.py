@@ -142,7 +142,7 @@ def studied(tmp_path):
 def complaint(root):
     """What is said as the studies of a results folder are read."""
     try:
-        for _, record in store.load_studies([root]):
+        for record in map(store.load_study, store.studies([root])):
             store.load_table(root, record, "rank")
     except store.Corrupt as error:
         return str(error)
@@ -182,7 +182,7 @@ def test_what_is_deeper_than_any_of_ours_is_refused_in_words(name, studied):
     for depth in (20, 900):
         path.write_text(f'{{"arms":{{}},"seal":"x","files":{{"run.json":{"[" * depth}{"]" * depth}}}}}')
         with pytest.raises(store.Corrupt, match="more than 20 levels"):
-            store.manifest.sealed(root) if name == MANIFEST else store.load_studies([root])
+            store.manifest.sealed(root) if name == MANIFEST else store.load_study(path)
 
 
 def test_a_study_that_nothing_vouches_for_is_the_broken_twin(studied):

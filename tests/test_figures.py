@@ -356,13 +356,23 @@ def test_chance_is_drawn_wherever_accuracy_is(name):
         assert {0.5} == {y for line in of(axis, label="chance") for y in line.get_ydata()}
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in SPECIMENS if name not in ("required_resource", "table_against_length")]
-)
+NO_RUNS = ("required_resource", "table_against_length")
+
+
+@pytest.mark.parametrize("name", [name for name in SPECIMENS if name not in NO_RUNS])
 def test_runs_that_ended_badly_are_counted_in_the_note(name):
     lost = SPECIMENS[name][0]().groupby("run")["status"].first()
     (how,) = set(lost[lost != "DONE"].str.lower())
     assert f"{(lost != 'DONE').sum()} of {len(lost)} runs {how}" in note(page(name))
+
+
+@pytest.mark.parametrize("name", [name for name in SPECIMENS if name not in NO_RUNS])
+def test_a_damaged_run_that_tells_neither_task_nor_recipe_is_counted_in_the_note(name):
+    make, draw = SPECIMENS[name]
+    damaged = pd.DataFrame([{"run": "x", "status": "CORRUPT", "reason": "x/run.json is missing"}])
+    figure = draw(pd.concat([make(), damaged], ignore_index=True), columns=2)
+    assert f"1 of {make()['run'].nunique() + 1} runs damaged" in note(figure)
+    assert [axis.get_title("left") for axis in figure.axes] == [axis.get_title("left") for axis in page(name).axes]
 
 
 SENTENCE = r"^[^\n]{10,300}$"

@@ -159,9 +159,9 @@ def contents(root):
 
 def whole(root):
     """Whether every run and every study can be read."""
-    for at, record in store.load_studies([root]):
+    for record in map(store.load_study, store.studies([root])):
         for table in record.get("theory", {}):
-            store.load_table(at, record, table)
+            store.load_table(root, record, table)
     return "CORRUPT" not in set(store.read([root])["status"])
 
 

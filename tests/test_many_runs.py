@@ -130,5 +130,7 @@ def test_a_thousand_runs_are_read_in_seconds(thousand, verb, capsys):
     took = seconds([verb, "--results", str(thousand)])
     if took > SECONDS[verb]:  # a machine has other work, too
         took = seconds([verb, "--results", str(thousand)])
-    assert ("1,000" if verb == "status" else str(thousand)) in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert ("1,000" if verb == "status" else str(thousand)) in said.out
+    assert (f"damaged runs, which are in no figure: {len(DAMAGED)};" in said.err) == (verb == "plot")
     assert took <= SECONDS[verb], f"{verb} took {took:.1f} s on {RUNS} runs, {SECONDS[verb]} s are allowed"

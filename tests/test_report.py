@@ -158,6 +158,9 @@ def test_select_keeps_runs_without_scores():
     data = rows(runs(), runs("linear", status="DIVERGED"))
     assert set(select(data, ["length=8", "split=broad"])["status"]) == {"DONE", "DIVERGED"}
     assert set(select(data, ["attention=softmax"])["status"]) == {"DONE"}
+    arms = data.assign(arm=data["attention"].map({"softmax": "one", "linear": "other"}))
+    assert set(select(arms, ["arm=one"])["status"]) == {"DONE"}, "a run that failed failed in its own arm"
+    assert set(select(arms, ["arm=other"])["status"]) == {"DIVERGED"}
 
 
 @pytest.mark.parametrize(

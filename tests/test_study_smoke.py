@@ -1,6 +1,7 @@
 """The smoke of every study: its runs, its tables, its figures, its verdicts, from the command line."""
 
 import json
+import shutil
 
 import pytest
 
@@ -20,7 +21,8 @@ def smoked(request, tmp_path_factory):
 
 def test_it_leaves_a_record_of_every_arm_whose_runs_are_done(smoked):
     study, root = smoked
-    ((_, record),) = store.load_studies([root])
+    (path,) = store.studies([root])
+    record = store.load_study(path)
     assert set(record["arms"]) == set(study.points("smoke"))
     rows = store.read([root])
     if len(rows):
@@ -60,3 +62,33 @@ def test_repeating_it_does_nothing_anew(smoked):
     assert written() == before
     for path in (root / "studies").glob("*.json"):
         assert json.loads(path.read_text())["study"] == study.name
+
+
+def test_a_run_that_is_damaged_is_named_and_the_rest_judged_and_drawn(smoked, tmp_path, capsys):
+    _, root = smoked
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    for folder in store.runs(tmp_path)[:1]:
+        (folder / "run.json").write_bytes(b"{")
+        assert main(["report", "--results", str(tmp_path)]) == 0, capsys.readouterr().err
+        assert folder.name in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+DAMAGED = {"record": "studies/*.json", "table": "studies/*.csv", "run": "runs/*/run.json", "curve": "runs/*/curve.csv"}
+
+
+@pytest.mark.parametrize("smoked", ["initialization"], indirect=True)  # runs, curves and a table
+@pytest.mark.parametrize("what", DAMAGED)
+def test_a_damaged_file_of_a_study_is_told_where_it_decides_and_spoils_no_other_study(what, smoked, tmp_path, capsys):
+    study, root = smoked
+    other = store.save_study(tmp_path, {"study": "rank", "size": "smoke", "words": [], "arms": {}})
+    whole = judge.verdicts(judge.evidence([tmp_path]))
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    file = min(tmp_path.glob(DAMAGED[what]), key=lambda path: (path == other, path))
+    file.write_bytes(b"{")
+    for verb in ("claims", "report"):
+        assert main([verb, "--results", str(tmp_path)]) == 0, capsys.readouterr().err
+    found = judge.verdicts(judge.evidence([tmp_path]))
+    told = {verdict.reason for verdict in found if verdict.claim.study == study.name}
+    assert [v for v in found if v.claim.study == "rank"] == [v for v in whole if v.claim.study == "rank"]
+    assert any(str(file) in reason for reason in told) == (what in ("record", "table"))
+    assert file.name in (tmp_path / "report.html").read_text(encoding="utf-8")

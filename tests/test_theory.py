@@ -36,8 +36,8 @@ def test_rows_are_plain_and_the_same_again(name, tmp_path):
     record = {"study": "study", "size": "small", "arms": {}, "theory": {name: {}}}
     record["tables"] = {name: store.save_table(tmp_path, "study", "small", name, first)}
     store.save_study(tmp_path, record)
-    ((_, there),) = store.load_studies([tmp_path])
-    assert store.load_table(tmp_path, there, name) == first
+    (path,) = store.studies([tmp_path])
+    assert store.load_table(tmp_path, store.load_study(path), name) == first
 
 
 # initial --------------------------------------------------------------------------------------------------------------

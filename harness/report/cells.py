@@ -51,8 +51,12 @@ def interval(value: float, low: float, high: float) -> str:
 
 
 def scores(evidence: Evidence, where: Sequence[str], split: str, squeezed: bool = False) -> pd.DataFrame:
-    """Tuned rows of a split at the trained number of steps, runs without scores among them, squeezed ones if wanted."""
+    """Tuned rows of a split at the trained number of steps, runs without scores among them, squeezed ones if wanted.
+
+    A damaged run is left out: that its file was hurt says nothing of what it had learned.
+    """
     rows = evidence.chosen(where)
+    rows = rows[rows["status"] != "CORRUPT"]
     if rows.empty:
         return rows
     rows = tuned(rows)

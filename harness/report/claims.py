@@ -135,12 +135,14 @@ class Verdict:
 
 
 def judge(claim: Claim, evidence: Evidence | None) -> Verdict:
-    """The verdict on a claim. Without evidence, or without a statistic, it says what is missing."""
+    """The verdict on a claim. Without evidence, or without a statistic, it says what is missing or damaged."""
     if claim.missing:
         return _silent(claim, "not here yet", claim.missing)
     if evidence is None:
         needs = f" (needs {claim.needs})" if claim.needs else ""
         return _silent(claim, "undecided", f"not run{needs}: python -m harness study={claim.study}")
+    if evidence.damaged:
+        return _silent(claim, "undecided", evidence.damaged)
     cells = tuple(measure(evidence, claim.statistic))
     runs = tuple(dict.fromkeys(run for cell in cells for run in cell.runs))
     every = evidence.chosen()

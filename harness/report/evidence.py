@@ -26,6 +26,8 @@ class Evidence:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     items: Items = lambda row: None
     curves: Curves = lambda runs: pd.DataFrame()
+    words: Sequence[str] = ()  # of the command line behind study and size
+    damaged: str = ""  # which file cannot be read, and why, if all the rest is therefore empty
 
     def chosen(self, where: Sequence[str] = ()) -> pd.DataFrame:
         """The rows under these conditions, a run that two arms share once; empty if one holds for none.
@@ -61,13 +63,15 @@ def tuned(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows at the learning rate of each cell that did best on validation, which no test item decides.
 
     Best is the mean over seeds of the accuracy at the worst validation length; a run without scores counts as 0. Cells
-    are runs that differ in seed and learning rate alone. Column ``edge`` names the variant and the scratchpad of a cell
-    whose best rate is the largest or the smallest of several, and is empty elsewhere.
+    are runs that differ in seed and learning rate alone; a run that tells no rate, as a damaged one, stays. Column
+    ``edge`` names the variant and the scratchpad of a cell whose best rate is the largest or the smallest of several,
+    and is empty elsewhere.
     """
     if rows.empty or RATE not in rows:
         return rows.assign(edge="")
-    runs = rows.drop_duplicates("run").set_index("run")
-    validation = rows[rows["split"] == "validation"].groupby("run")["accuracy"].min()
+    rated = rows[rows[RATE].notna()]
+    runs = rated.drop_duplicates("run").set_index("run")
+    validation = rated[rated["split"] == "validation"].groupby("run")["accuracy"].min()
     settings = [c for c in rows.columns if "." in c and c not in BEYOND_A_CELL and c.split(".")[0] not in NOT_TRAINING]
     cells = (
         runs[["task", "attention", *settings, *(["mask"] if "mask" in runs else [])]].map(word).agg("|".join, axis=1)
@@ -79,4 +83,5 @@ def tuned(rows: pd.DataFrame) -> pd.DataFrame:
     edge = tried.index[(tried["nunique"] > 1) & ((best == tried["min"]) | (best == tried["max"]))]
     names = runs[["attention", "scratchpad"]].map(word).agg(" ".join, axis=1).where(table["cell"].isin(edge), "")
     kept = table.index[table["rate"] == table["cell"].map(best)]
-    return rows[rows["run"].isin(kept)].assign(edge=lambda kept: kept["run"].map(names))
+    chosen = rows[rows["run"].isin(kept) | rows[RATE].isna()]
+    return chosen.assign(edge=chosen["run"].map(names).fillna(""))

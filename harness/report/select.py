@@ -14,6 +14,7 @@ ALWAYS = ("task", "attention", "scratchpad")  # named in every label and table, 
 SETTINGS = (*ALWAYS, "trace", "objective", "weights", "position", "mask", "layers", "width", "heads", "loops")
 SETTINGS += ("learning_rate", "dtype")
 OF_A_RUN = (*SETTINGS, "run", "status", "recipe", "seed", "parameters")  # known before anything is evaluated
+ARM = "arm"  # of a study, whose record tells it of every run
 SPLITS = ("boundary", "broad")  # shown unless others are asked for
 NOT_TRAINING = ("evaluate", "launcher")  # groups of settings that are no part of a recipe
 OF_A_SCORE = ("split", "length", "in_range", "steps", "steps_trained", "stop", "bits_per_number", "forced_loops")
@@ -53,6 +54,11 @@ def complete(rows: pd.DataFrame) -> pd.DataFrame:
             rows[column] = rows[column].astype(object).fillna(rows[copy]).infer_objects()
     rows["state_bits"] = pd.to_numeric(rows["state_bits"]).fillna(8 * pd.to_numeric(rows["state_bytes"]))
     return rows
+
+
+def tasks(rows: pd.DataFrame) -> list[str]:
+    """The tasks of these rows, sorted; a damaged run tells none."""
+    return sorted(rows["task"].dropna().unique())
 
 
 def order(column: str, text: str) -> tuple[float, str]:
@@ -135,7 +141,7 @@ def select(rows: pd.DataFrame, where: list[str]) -> pd.DataFrame:
             raise ValueError(f"cannot read the condition '{condition}': write column=value or column=a,b")
         known([column], rows.columns)
         words = rows[column].map(word)
-        of_a_run = column in OF_A_RUN or "." in column
+        of_a_run = column in (*OF_A_RUN, ARM) or "." in column
         present = set(words if of_a_run else words[rows["accuracy"].notna()])
         wanted = {_spelt(part.strip(), present) for part in ([text] if text in present else text.split(","))}
         for value in sorted(wanted - present):

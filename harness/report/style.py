@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
-from harness.report.select import Line
+from harness.report.select import Line, tasks
 
 HUES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito, without yellow
 MARKERS = "osD^vPX<>hp"  # 11 markers and 7 hues: 77 variants before a pair comes back
@@ -131,7 +131,7 @@ def panels(
     sharex: bool | str = True,
 ) -> tuple[Figure, np.ndarray]:
     """A figure of `size` inches under the name of its task, and its (down, across) axes on one x scale, or two."""
-    return sheet(", ".join(sorted(rows["task"].unique())), down, across, size, sharey, sharex)
+    return sheet(", ".join(tasks(rows)), down, across, size, sharey, sharex)
 
 
 def sheet(

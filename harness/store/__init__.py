@@ -21,7 +21,7 @@ from harness.store.records import (
     sweeps,
 )
 from harness.store.scores import item_key, load_scores, save_scores
-from harness.store.studies import load_studies, load_table, save_study, save_table
+from harness.store.studies import load_study, load_table, save_study, save_table, studies, study_file
 from harness.store.text import LARGE, SMALL, Json, from_csv, from_json, from_yaml, to_csv, to_json, to_yaml
 
 __all__ = [
@@ -46,7 +46,7 @@ __all__ = [
     "load_record",
     "load_scores",
     "load_settings",
-    "load_studies",
+    "load_study",
     "load_sweep",
     "load_table",
     "opened",
@@ -70,6 +70,8 @@ __all__ = [
     "save_table",
     "scratch",
     "settings_text",
+    "studies",
+    "study_file",
     "sweeps",
     "this_job",
     "to_csv",

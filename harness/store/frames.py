@@ -1,6 +1,6 @@
 """Run folders as one frame: a row per score."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,7 @@ def read_folders(folders: Iterable[Path]) -> pd.DataFrame:
     A run without scores is one row with its status and empty measures; so is one that cannot be read, with the status
     CORRUPT and the reason, which names the file.
     """
-    rows: list[Json] = []
-    for folder in folders:
-        about = {"run": "".join(letter if NAME.fullmatch(letter) else "_" for letter in folder.name)}
-        try:
-            files, about = _about(folder)
-            rows += _scores(folder, about, files)
-        except OSError as error:
-            rows.append(about | {"status": "CORRUPT", "reason": str(error)})
-    return pd.DataFrame(rows)
+    return _frame(folders, _scores)
 
 
 def read_run(folder: Path) -> pd.DataFrame:
@@ -66,11 +58,19 @@ def read_run(folder: Path) -> pd.DataFrame:
 
 
 def read_curves(folders: Iterable[Path]) -> pd.DataFrame:
-    """The training of these runs: a row for each logged update, with settings and status; none of a run without."""
+    """The same of their training: a row for each logged update, none of a run that logged nothing."""
+    return _frame(folders, _curve)
+
+
+def _frame(folders: Iterable[Path], part: Callable[[Path, Json, Mapping[str, bytes]], list[Json]]) -> pd.DataFrame:
     rows: list[Json] = []
     for folder in folders:
-        files, about = _about(folder)
-        rows += [about | row for row in (to_table(folder / CURVE, files[CURVE]) if CURVE in files else [])]
+        about = {"run": "".join(letter if NAME.fullmatch(letter) else "_" for letter in folder.name)}
+        try:
+            files, about = _about(folder)
+            rows += part(folder, about, files)
+        except OSError as error:
+            rows.append(about | {"status": "CORRUPT", "reason": str(error)})
     return pd.DataFrame(rows)
 
 
@@ -117,6 +117,11 @@ def _scores(folder: Path, about: Json, files: Mapping[str, bytes]) -> list[Json]
         if row["run"] != about["run"]:
             raise Corrupt(f"{folder / 'scores.csv'} holds rows of another run")
     return rows
+
+
+def _curve(folder: Path, about: Json, files: Mapping[str, bytes]) -> list[Json]:
+    """A row for each logged update."""
+    return [about | row for row in (to_table(folder / CURVE, files[CURVE]) if CURVE in files else [])]
 
 
 def _require_names(folder: Path, row: Json) -> None:

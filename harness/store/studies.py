@@ -11,13 +11,18 @@ FOLDER = "studies"
 KEYS = {"study", "size", "words", "arms", "theory", "tables", "changed", "seal"}
 
 
+def study_file(root: Path, study: str, size: str) -> Path:
+    """``<root>/studies/<study>-<size>.json``."""
+    return root / FOLDER / f"{study}-{size}.json"
+
+
 def save_study(root: Path, record: Json) -> Path:
-    """Write ``<root>/studies/<study>-<size>.json``, with a seal: its own SHA-256.
+    """Write the record of a study, with a seal: its own SHA-256.
 
     ``study``, ``size``, ``words``; ``arms``: arm -> names of runs; ``theory``: what was measured without training ->
     its arguments; ``tables``: the same -> the SHA-256 that :func:`save_table` gave.
     """
-    path = root / FOLDER / f"{record['study']}-{record['size']}.json"
+    path = study_file(root, record["study"], record["size"])
     write(path, to_json(sealed(record)))
     return path
 
@@ -43,32 +48,27 @@ def load_table(root: Path, record: Json, table: str) -> list[Json] | None:
     return to_table(path, data)
 
 
-def load_studies(roots: Iterable[Path]) -> list[tuple[Path, Json]]:
-    """Every study below these results folders: (its results folder, its record). The first of two with one name counts.
-
-    Raises Corrupt, naming the file, for one that is no study's record.
-    """
-    found: dict[str, tuple[Path, Json]] = {}
-    for root in roots:
-        for path in sorted((root / FOLDER).glob("*.json")):
-            found.setdefault(path.name, (root, _checked(path)))
+def studies(roots: Iterable[Path]) -> list[Path]:
+    """The records of the studies of these results folders, by name; of two with one name the first."""
+    found = {path.name: path for root in reversed(list(roots)) for path in (root / FOLDER).glob("*.json")}
     return [found[name] for name in sorted(found)]
+
+
+def load_study(path: Path) -> Json:
+    """What a record says. Raises Corrupt, naming the file, if it is none."""
+    data = read(path, LARGE)  # of thousands of runs, maybe
+    record = to_object(path, data)
+    if "seal" in record and data.decode() != to_json(sealed(record)):
+        raise Corrupt(f"{path} is not what was written: remove it, and the study's command writes it again")
+    if not _is_record(record) or path.stem != f"{record['study']}-{record['size']}":
+        raise Corrupt(f"{path} is not the record of a study")
+    return record
 
 
 def sealed(record: Json) -> Json:
     """A record with the SHA-256 of all the rest of it."""
     rest = {key: value for key, value in record.items() if key != "seal"}
     return rest | {"seal": sha256(to_json(rest).encode())}
-
-
-def _checked(path: Path) -> Json:
-    data = read(path, LARGE)  # of thousands of runs, maybe
-    record = to_object(path, data)
-    if "seal" in record and data.decode() != to_json(sealed(record)):
-        raise Corrupt(f"{path} is not what was written")
-    if not _is_record(record) or path.stem != f"{record['study']}-{record['size']}":
-        raise Corrupt(f"{path} is not the record of a study")
-    return record
 
 
 def _is_record(record: Json) -> bool:

@@ -25,6 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     with refusing():
         there = judge.evidence([arguments.results])
+        for found in there.values():
+            if found.damaged:
+                raise Refusal(found.damaged)
         verdicts = judge.verdicts(there)
         shown = judge.shown(there, arguments.results, PAGE.parent)
         texts = {

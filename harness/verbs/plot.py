@@ -1,6 +1,7 @@
 """Draw accuracy against length, steps and state, and cost against length, a figure for each task."""
 
 import argparse
+import sys
 
 from harness.nearest import refusing
 from harness.verbs import rows
@@ -27,4 +28,6 @@ def run(arguments: argparse.Namespace) -> int:
                 path = store.figures(folders[0]) / f"{task}-{name.replace('_', '-')}.{kind}"
                 store.write(path, figures.render(figure, kind))
             print(path.with_suffix(".png"))
+    if lost := found.loc[found["status"] == "CORRUPT", "run"].nunique():
+        print(f"harness: damaged runs, which are in no figure: {lost}; report names them", file=sys.stderr)
     return 0

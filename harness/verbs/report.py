@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
             rows=found,
             verdicts=judge.verdicts(there),
             pictures=[*judge.study_pictures(there), *judge.task_pictures(found, arguments.allow_mixed)],
-            **judge.records(folders, found),
+            **judge.records(folders, found, there),
         )
     store.write(folders[0] / "report.html", text)
     print(folders[0] / "report.html")

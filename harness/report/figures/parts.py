@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from harness.report.select import SPLITS, Line, check_versions, complete, scored
+from harness.report.select import SPLITS, Line, check_versions, complete, scored, tasks
 from harness.report.stats import over_seeds
 
 BAND_FROM = 5  # seeds; fewer are drawn one by one
@@ -32,9 +32,9 @@ def drawn(
 ) -> pd.DataFrame:
     """The scored rows of these splits; several tasks and mixed versions are refused."""
     data = scored(rows, squeezed=squeezed, forced=forced)
-    tasks = sorted(rows["task"].unique())
-    if len(tasks) != 1:
-        raise ValueError(f"a figure of accuracy draws one task, these rows hold {', '.join(tasks)}: choose task=...")
+    there = tasks(rows)
+    if len(there) != 1:
+        raise ValueError(f"a figure of accuracy draws one task, these rows hold {', '.join(there)}: choose task=...")
     if not allow_mixed:
         check_versions(rows)
     if not data["split"].isin(splits).any():
