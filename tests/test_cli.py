@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import attention, check, rows, store
+from harness import attention, check, rows, status, store
 from harness.__main__ import VERBS, main
 from harness.attention import audit, measured
 from harness.attention.window import Window
@@ -266,3 +266,25 @@ def test_a_variant_that_cannot_be_causal_says_what_it_lacks(short, monkeypatch):
     assert "one pass trains one token" in said
     assert re.search(r"^  64 .* none ", said, flags=re.MULTILINE), "there is no prompt"
     assert re.search(r"^  encoder\n  █{24}$", said, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [["\x1b[2J"], ["task=\x1b[2J"], ["show", "\x1b[2J"], ["report", "--results", "\x1b[2J"], ["plot", "--\x1b[2J"]],
+    ids=["verb", "value", "run", "folder", "option"],
+)  # fmt: skip
+def test_no_refusal_steers_the_terminal(line, capsys):
+    assert main(line) == 2
+    said = capsys.readouterr()
+    assert said.err.strip() and all(part.isprintable() for part in said.err.splitlines())
+
+
+def test_neither_does_a_mistake_of_ours(monkeypatch, capsys):
+    def broken(root):
+        raise RuntimeError("\x1b[2J")
+
+    monkeypatch.setattr(status, "text", broken)
+    assert main(["status"]) == 1
+    said = capsys.readouterr().err
+    assert "a mistake of ours" in said
+    assert all(part.isprintable() for part in said.splitlines())

@@ -232,6 +232,7 @@ HOSTILE_JSON = {
     "Infinity": '{"loss": -Infinity}',
     "1e400": '{"loss": 1e400}',
     "10_000_digits": '{"loss": ' + "9" * 10_000 + "}",
+    "half_a_character": '{"reason": "\\ud800"}',
     "depth": '{"a":' * 10_000,
     "list": "[1, 2]",
     "word": '"DONE"',
@@ -267,6 +268,7 @@ HOSTILE_YAML = {
     "two": "a: 1\n---\na: 2",
     "not_text": b"a: \xff",
     "escape": "a: \x1b[31m",
+    "half_a_character": 'a: "\\ud800"',
     "too_large": "a: " + "x" * store.SMALL,
 }
 
@@ -559,6 +561,8 @@ SPOILT = {
     "config": lambda where: (where / "config.yaml").write_text("a: !!python/name:os.system"),
     "no_config": lambda where: (where / "config.yaml").write_text("seed: 0\n"),
     "long_config": lambda where: (where / "config.yaml").write_text("seed: 0\n" + "#" * store.SMALL),
+    "steering_word": lambda where: added(where, 'x: "\\e[31m"\n'),
+    "steering_word_of_a_list": lambda where: added(where, 'x: [1, "\\e[31m"]\n'),
     "record": lambda where: (where / "run.json").write_text("[]"),
     "newer": lambda where: store.write(where / "run.json", store.to_json(RECORD | {"format": 3})),
     "no_versions": lambda where: (where / "run.json").write_text('{"run": "a"}'),
@@ -569,10 +573,17 @@ SPOILT = {
     "another_run": lambda where: rewritten(where, RECORD["run"], "pairwise-softmax-none-89abcdef"),
     "scores": lambda where: (where / "scores.csv").write_text("split,length\nbroad,4\n"),
     "rows_without_items": lambda where: without_items(where),
+    "too_many_rows": lambda where: rewritten(where, "\n", "\n" + "broad\n" * (store.scores.MOST + 1)),
 }
 
 
 TOLD = {"long_config": "larger than", "rows_without_items": "items.npz is missing"}
+TOLD |= {"too_many_rows": "more than 20000 rows", "steering_word": "x=?[31m", "steering_word_of_a_list": "x=(1, "}
+
+
+def added(where, text):
+    """More lines of settings."""
+    (where / "config.yaml").write_text((where / "config.yaml").read_text() + text)
 
 
 def without_items(where):
