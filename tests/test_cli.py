@@ -276,7 +276,8 @@ def test_a_variant_that_cannot_be_causal_says_what_it_lacks(short, monkeypatch):
 def test_no_refusal_steers_the_terminal(line, capsys):
     assert main(line) == 2
     said = capsys.readouterr()
-    assert said.err.strip() and all(part.isprintable() for part in said.err.splitlines())
+    assert said.err.strip()
+    assert all(part.isprintable() for part in said.err.splitlines())
 
 
 def test_neither_does_a_mistake_of_ours(monkeypatch, capsys):
