@@ -8,6 +8,7 @@ from textwrap import wrap
 from typing import Any
 
 import tasks
+from harness import groups
 from tasks.base import Instance, Ints, Task
 from tasks.draws import draw
 
@@ -120,7 +121,7 @@ def variant(name: str) -> Callable[[int, int], Any]:
 
 
 def _studies() -> str:
-    from harness import study  # hydra
+    from harness import study
 
     lines = [["study", "minutes on 2 cores", "claims", "question"]]
     for name in study.names():
@@ -132,9 +133,7 @@ def _studies() -> str:
 
 def _choices(group: str) -> str:
     """The entries of a folder of ``conf/``, each with the first line of its yaml."""
-    from harness import config  # hydra
-
     lines = [[group, ""]]
-    for name in config.choices(group):
-        lines.append([name, (config.CONF / group / f"{name}.yaml").read_text().splitlines()[0].removeprefix("# ")])
+    for name in groups.choices(group):
+        lines.append([name, groups.text(group, name).splitlines()[0].removeprefix("# ")])
     return aligned(lines)

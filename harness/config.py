@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, field, fields, make_dataclass
 from functools import cache
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -21,14 +20,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import tasks
+from harness.groups import CONF, choices
 from harness.nearest import Refusal, refusing, unknown
 from harness.scratchpad import Scratchpad
 from harness.sections import LAUNCHERS, Evaluate, Local, Model, Slurm, Train
 from harness.settings import HYBRID, Choice, Experiment
-
-_HERE = Path(__file__).parent
-CONF = next(folder for folder in (_HERE / "conf", _HERE.parent / "conf") if (folder / "config.yaml").exists())
-
 
 # The types of the config. The settings of an attention or a position have the types of the values in its yaml; those of
 # a task and of a launcher the types of its dataclass.
@@ -79,11 +75,6 @@ def printed(line: Sequence[str], sweep: bool = False) -> str:
             for section in ("train", "evaluate"):
                 config[section] = config[section] | {"lengths": list(settings[section]["lengths"])}
     return "---\n".join(yaml.safe_dump(config, sort_keys=False) for config in composed)
-
-
-def choices(group: str) -> list[str]:
-    """What can be chosen for a group, sorted."""
-    return tasks.names() if group == "task" else sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def _product(line: Sequence[str], sweep: bool) -> list[list[str]]:

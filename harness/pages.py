@@ -6,6 +6,7 @@ from dataclasses import asdict
 from inspect import cleandoc
 
 import tasks
+from harness import groups
 from harness.catalogue import about, changed, example, twin, variant
 from tasks.base import Task
 
@@ -131,10 +132,8 @@ def _counted(kind: type) -> Iterator[str]:
 
 def settings(name: str) -> list[list[str]]:
     """Each setting of a yaml with its default and its comment, which may go on in lines of its own."""
-    from harness.config import CONF
-
     found: list[list[str]] = []
-    for line in (CONF / "attention" / f"{name}.yaml").read_text().splitlines():
+    for line in groups.text("attention", name).splitlines():
         before, _, comment = line.partition("#")
         key, colon, value = before.partition(":")
         if colon and key != "name":

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from harness import config
+from harness import groups
 from harness.nearest import Refusal, unknown
 from harness.settings import Experiment
 
@@ -43,7 +43,7 @@ class Study:
         """Read a study. Raises Refusal, with the nearest name, if there is none."""
         if name not in names():
             raise unknown("study=", name, names())
-        said = yaml.safe_load((config.CONF / "study" / f"{name}.yaml").read_text(encoding="utf-8"))
+        said = yaml.safe_load(groups.text("study", name))
         arms = {arm: (lines,) if isinstance(lines, str) else tuple(lines) for arm, lines in said["arms"].items()}
         common, theory, figures = said.get(COMMON, ""), said.get("theory", {}), tuple(said.get("figures", ()))
         return cls(name, said["question"], said["expect"], arms, common, said["sizes"], theory, figures, said["claims"])
@@ -66,6 +66,8 @@ class Study:
 
     def points(self, size: str, words: Sequence[str] = ()) -> dict[str, list[Experiment]]:
         """arm -> its runs. Raises Refusal for what cannot be run."""
+        from harness import config  # hydra, which no reader needs
+
         return {
             arm: list(dict.fromkeys(point for line in lines for point in config.points(line, sweep=True)))
             for arm, lines in self.lines(size, words).items()
@@ -79,7 +81,7 @@ class Study:
 
 def names() -> list[str]:
     """All studies, sorted."""
-    return config.choices("study")
+    return groups.choices("study")
 
 
 def asked(line: Sequence[str]) -> tuple[Study, str, list[str]] | None:

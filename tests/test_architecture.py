@@ -25,13 +25,13 @@ FLOORS = [  # a room uses rooms on the floors below it
     "model draw catalogue baselines",
     "study",
     "config sequence",
-    "settings",
+    "settings groups",
     "sections",
     "scratchpad attention",
     "seeding nearest signals examples memory",
 ]
-LIGHT = "__main__ catalogue config examples nearest pages scratchpad sections seeding settings".split()  # no torch
-LIGHT += "status store study report verbs".split()
+LIGHT = "__main__ catalogue config examples groups nearest pages scratchpad".split()  # rooms without torch
+LIGHT += "sections seeding settings status store study report verbs".split()
 
 
 def nodes(source, kind):

@@ -22,7 +22,7 @@ from harness.attention.softmax import Softmax, allowed
 from harness.attention.topk import TopK
 from harness.attention.trial import HEADS, LONG, SHORT, WIDTH, numbers, prefixes, read
 from harness.attention.window import Window
-from harness.config import CONF
+from harness.groups import CONF
 from harness.model.positions import Rotary
 from tasks.verdict import judge
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import tasks
-from harness import attention, catalogue, config, pages
+from harness import attention, catalogue, config, groups, pages
 from harness.__main__ import main
 from harness.attention import audit, growth
 
@@ -73,7 +73,7 @@ def test_a_setting_is_told_with_all_of_its_comment(tmp_path, monkeypatch):
     (tmp_path / "attention").mkdir()
     text = "# what it is\nname: one\nwide: 16      # numbers, of which\n              # some are kept\nplain: [1, 2]\n"
     (tmp_path / "attention" / "one.yaml").write_text(text)
-    monkeypatch.setattr(config, "CONF", tmp_path)
+    monkeypatch.setattr(groups, "CONF", tmp_path)
     assert pages.settings("one") == [
         ["`attention.wide`", "`16`", "numbers, of which some are kept"],
         ["`attention.plain`", "`[1, 2]`", ""],

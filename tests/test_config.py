@@ -12,7 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 
 import tasks
-from harness import config, store
+from harness import config, groups, store
 from harness.__main__ import VERBS, main
 from harness.nearest import Refusal
 from harness.sections import LAUNCHERS, Local, Slurm
@@ -145,7 +145,7 @@ def test_lengths_follow_from_the_task_unless_they_are_given(line, trained, evalu
 
 
 def test_every_default_is_written_once_and_reached():
-    written = OmegaConf.to_container(OmegaConf.load(config.CONF / "config.yaml"))
+    written = OmegaConf.to_container(OmegaConf.load(groups.CONF / "config.yaml"))
     del written["defaults"]
     reached = composed()
     resolved = {"train.lengths": [4, 8, 16, 32], "evaluate.lengths": [4, 8, 16, 32, 64]}
@@ -283,7 +283,7 @@ def test_a_launcher_is_checked_and_not_swept():
     assert config.launcher(["task=pairwise", "launcher.jobs=3"]) == Local(3)
     line = ["task=pairwise", "launcher=slurm", "launcher.sbatch=[account:me,qos:long]"]
     assert config.launcher(line) == Slurm(64, None, 60, 4, 0, ("account:me", "qos:long"))
-    assert set(config.choices("launcher")) == set(LAUNCHERS)
+    assert set(groups.choices("launcher")) == set(LAUNCHERS)
     with pytest.raises(Refusal, match=r"launcher\.jobs=0: 1 or more"):
         config.launcher(["task=pairwise", "launcher.jobs=0"])
     for wrong in ("jobs=0", "minutes=0", "memory=0", "gpus=-1", "sbatch=[account]"):

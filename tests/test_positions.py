@@ -26,7 +26,7 @@ from harness.attention.softmax import Softmax
 from harness.attention.topk import TopK
 from harness.attention.trial import HEADS, LONG, WIDTH, numbers, read
 from harness.attention.window import Window
-from harness.config import CONF
+from harness.groups import CONF
 from harness.model.gpt import GPT
 from harness.model.positions import Alibi, Learned, Nowhere, Offset, Randomized, Rotary, Sinusoidal, kinds, named
 from harness.seeding import rng

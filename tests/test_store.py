@@ -17,7 +17,7 @@ import pytest
 import torch
 import yaml
 
-from harness import config, store
+from harness import config, groups, store
 from harness.store import Corrupt
 
 OLD, NEW = b"old bytes\n", b"new and longer bytes\n" * 1000
@@ -326,7 +326,7 @@ sequence:
 
 def test_plain_settings_mean_what_yaml_says_they_do(tmp_path):
     (tmp_path / "plain.yaml").write_text(PLAIN_YAML)
-    files = [tmp_path / "plain.yaml", *config.CONF.rglob("*.yaml")]
+    files = [tmp_path / "plain.yaml", *groups.CONF.rglob("*.yaml")]
     assert len(files) > 40
     for path in files:
         assert repr(store.from_yaml(path)) == repr(yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from harness import config, judge
+from harness import groups, judge
 from harness.nearest import Refusal
 from harness.report import claims, figures, statistics
 from harness.study import COMMON, SIZES, Study, asked, names
@@ -41,7 +41,7 @@ def test_a_size_names_arms_minutes_and_nothing_else(study):
 
 
 def test_the_header_says_command_minutes_and_what_to_expect(study):
-    header = (config.CONF / "study" / f"{study.name}.yaml").read_text().split("\nquestion")[0]
+    header = groups.text("study", study.name).split("\nquestion")[0]
     assert f"# python -m harness study={study.name}\n" in header
     assert "minute" in header
     assert "expect" in header

@@ -40,7 +40,7 @@ def installed(tmp_path_factory):
 
 def test_the_wheel_brings_its_own_config_and_tasks(installed):
     call, folder = installed
-    places = call("python", "-c", "import harness.config, tasks; print(harness.config.CONF, tasks.__file__)").split()
+    places = call("python", "-c", "import harness.groups, tasks; print(harness.groups.CONF, tasks.__file__)").split()
     assert all(Path(place).is_relative_to(folder / "venv") for place in places), places
 
 

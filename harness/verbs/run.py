@@ -13,7 +13,7 @@ from harness.nearest import printable, refusing
 from harness.verbs.rows import add_results
 
 if TYPE_CHECKING:
-    from harness.study import Study  # hydra
+    from harness.study import Study  # yaml
 
 ILL = {"FAILED": "failed", "OOM": "ran out of memory", "CORRUPT": "cannot be read"}  # how a run ended that is no result
 
