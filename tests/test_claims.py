@@ -111,7 +111,7 @@ CASES = {
         "undecided",
         "no run came",
     ),
-    "nothing was run": ([], {}, "undecided", "not run"),
+    "nothing was run": ([], {}, "undecided", "no run of it can be read"),
     "not here yet": ([], {"missing": "loops are not here yet"}, "not here yet", "loops"),
 }
 

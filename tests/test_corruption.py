@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from harness import config, experiment, store
-from harness.store.manifest import FILES, MANIFEST
+from harness import config, experiment, status, store
+from harness.store.manifest import FILES, MANIFEST, RECORD
 from tests.test_checkpoints import FILES as PARTS
 from tests.test_experiment import SMALL
 
@@ -67,6 +67,8 @@ def test_a_file_that_is_gone_is_named(name, two):
     path.unlink()
     try:
         assert seen(folder, path)
+        assert folder in store.runs(folder.parents[1]), "no reader of all runs overlooks it"
+        assert (status.standings(folder.parents[1])[folder.name].state == "unreadable") == (name in (RECORD, MANIFEST))
     finally:
         path.write_bytes(data)
 

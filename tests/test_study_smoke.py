@@ -73,6 +73,18 @@ def test_a_run_that_is_damaged_is_named_and_the_rest_judged_and_drawn(smoked, tm
         assert folder.name in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("smoked", ["pairwise_conjecture", "masks"], indirect=True)
+def test_where_no_run_can_be_read_nothing_is_decided_by_runs(smoked, tmp_path, capsys):
+    study, root = smoked
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    for folder in store.runs(tmp_path):
+        (folder / "run.json").unlink()
+    assert main(["claims", "--results", str(tmp_path)]) == 0, capsys.readouterr().err
+    for verdict in judge.verdicts(judge.evidence([tmp_path])):
+        if verdict.claim.study == study.name:
+            assert (verdict.word, verdict.runs) == ("undecided", ()), verdict
+
+
 DAMAGED = {"record": "studies/*.json", "table": "studies/*.csv", "run": "runs/*/run.json", "curve": "runs/*/curve.csv"}
 
 

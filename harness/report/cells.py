@@ -70,7 +70,7 @@ def scores(evidence: Evidence, where: Sequence[str], split: str, squeezed: bool 
 def cells(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame, tuple[str, ...]]]:
     """(label, rows, reasons why they decide nothing) for each value of the columns ``each``."""
     if rows.empty:
-        yield "", rows, ("not run",)
+        yield "", rows, ("no run of it can be read",)
         return
     known(each, rows.columns)
     for label, part in split_by(rows, each):

@@ -7,7 +7,7 @@ from harness.store.checkpoints import Checkpoint, has_checkpoint, load_checkpoin
 from harness.store.claims import Claimed, claim, owner, release, this_job
 from harness.store.disk import Corrupt, append, figures, opened, remove, scratch, write
 from harness.store.frames import folders, read, read_curves, read_folders, read_run, run_folder, runs
-from harness.store.manifest import save_files
+from harness.store.manifest import begun, save_files
 from harness.store.records import (
     LOG,
     Sweep,
@@ -34,6 +34,7 @@ __all__ = [
     "Json",
     "Sweep",
     "append",
+    "begun",
     "claim",
     "figures",
     "folders",

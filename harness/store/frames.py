@@ -8,7 +8,7 @@ import pandas as pd
 
 from harness.nearest import printable
 from harness.store.disk import Corrupt
-from harness.store.manifest import CURVE, RECORD, SETTINGS, verified, vouched
+from harness.store.manifest import CURVE, RECORD, SETTINGS, begun, verified, vouched
 from harness.store.records import to_record
 from harness.store.scores import largest, to_rows
 from harness.store.text import NAME, Json, to_settings, to_table
@@ -28,7 +28,7 @@ def run_folder(root: Path, name: str) -> Path:
 
 def runs(root: Path) -> list[Path]:
     """The run folders of a results folder."""
-    return [folder for folder in sorted((root / "runs").glob("*/")) if (folder / RECORD).exists()]
+    return [folder for folder in sorted((root / "runs").glob("*/")) if begun(folder)]
 
 
 def folders(roots: Iterable[Path]) -> dict[str, Path]:

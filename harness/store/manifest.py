@@ -62,13 +62,25 @@ def verified(folder: Path, name: str, listed: Listed | None = None) -> bytes:
 def vouched(folder: Path) -> dict[str, bytes]:
     """name -> the bytes of each file of a run. Raises Corrupt, naming the file, unless all are what was written."""
     listed = _listed(folder)
-    there = (name for name in FILES if (folder / name).exists() or ABSENT not in listed.get(name, [ABSENT]))
+    there = (name for name in FILES if (folder / name).exists() or _written(name, listed))
     return {name: verified(folder, name, listed) for name in there}
+
+
+def begun(folder: Path) -> bool:
+    """Whether a run has begun: its record is there, or was, as the manifest says or cannot be read to say."""
+    try:
+        return (folder / RECORD).exists() or _written(RECORD, _listed(folder))
+    except OSError:
+        return True
 
 
 def sealed(folder: Path) -> bool:
     """Whether there is a manifest that vouches for every file, and for itself."""
     return _manifest(folder).sealed
+
+
+def _written(name: str, listed: Listed) -> bool:
+    return ABSENT not in listed.get(name, [ABSENT])
 
 
 def _listed(folder: Path) -> Listed:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.store.disk import Corrupt, sha256, write
-from harness.store.manifest import MANIFEST, RECORD, SETTINGS, save_files, sealed, verified
+from harness.store.manifest import MANIFEST, RECORD, SETTINGS, begun, save_files, sealed, verified
 from harness.store.text import LARGE, NAME, Json, from_json, to_json, to_object, to_settings, to_yaml
 
 FORMAT = 2  # of a run's folder; in 1, which a record without a number has, no manifest vouched for all of it
@@ -25,7 +25,7 @@ def load_record(folder: Path) -> Json:
 
     Raises Corrupt if that cannot be read, or was written by a harness that keeps its folders otherwise.
     """
-    return to_record(folder, verified(folder, RECORD)) if (folder / RECORD).exists() else {}
+    return to_record(folder, verified(folder, RECORD)) if begun(folder) else {}
 
 
 def to_record(folder: Path, data: bytes) -> Json:

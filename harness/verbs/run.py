@@ -82,7 +82,7 @@ def _tell(folders: Sequence[Path], several: bool):
     from harness import store
     from harness.report import compare, summary
 
-    begun = [folder for folder in folders if (folder / "run.json").exists()]
+    begun = [folder for folder in folders if store.begun(folder)]
     for folder in sorted(set(folders) - set(begun)):
         logged = f": {folder / store.LOG}" if (folder / store.LOG).exists() else ""
         print(f"harness: {folder.name} was ended before it began{logged}", file=sys.stderr)
