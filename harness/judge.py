@@ -12,10 +12,11 @@ from matplotlib.figure import Figure
 from harness import store
 from harness.nearest import printable
 from harness.report import figures, findings, scaling
+from harness.report.cells import of_split
 from harness.report.claims import Claim, Verdict, judge
-from harness.report.evidence import Evidence, Items, tuned
+from harness.report.evidence import Evidence, Items
 from harness.report.page import Picture
-from harness.report.select import word
+from harness.report.select import Undrawable, word
 from harness.report.style import alternative, render
 from harness.store import Json
 from harness.study import SIZES, Study, names
@@ -58,7 +59,10 @@ def verdicts(there: Mapping[str, Evidence]) -> list[Verdict]:
 def pictures(found: Evidence) -> Iterator[tuple[str, Figure]]:
     """(name, figure) for each figure of a study. One for which there are no rows yet is left out."""
     for name, said in _named(found).items():
-        figure = _drawn(found, said)
+        try:
+            figure = _drawn(found, said)
+        except Undrawable:
+            continue
         if figure is not None:
             yield name, figure
 
@@ -80,7 +84,10 @@ def task_pictures(rows: pd.DataFrame, allow_mixed: bool = False) -> Iterator[Pic
     """The four figures that ``plot`` draws of each task, of these rows; a task without scores has none."""
     for task, of_task in rows.groupby("task"):
         for name in figures.AGAINST if "accuracy" in of_task and of_task["accuracy"].notna().any() else ():
-            figure = getattr(figures, name)(of_task, allow_mixed=allow_mixed)
+            try:
+                figure = getattr(figures, name)(of_task, allow_mixed=allow_mixed)
+            except Undrawable:
+                continue
             title = f"{task}: {name.replace('_', ' ')}"
             yield Picture(f"{task}-{name}", title, render(figure, "svg").decode(), alternative(figure), "")
 
@@ -132,11 +139,9 @@ def _drawn(found: Evidence, said: Json) -> Figure | None:
     if "table" in said:
         rows = found.table(said["table"], where)
         return None if rows.empty else getattr(figures, draw)(rows, **settings)
-    rows = found.chosen(where)
+    rows = found.chosen(where, tune=draw in TUNED)
     if rows.empty or not rows["accuracy"].notna().any():
         return None
-    if draw in TUNED:
-        rows = tuned(rows)
     if draw == "learning_curves":
         rows = found.curves(list(rows["run"].unique()))
     if draw == "required_resource":
@@ -147,9 +152,9 @@ def _drawn(found: Evidence, said: Json) -> Figure | None:
 
 
 def _required(rows: pd.DataFrame, resource: str, each: Sequence[str] = ("attention",), law: str = "power") -> Figure:
-    """r*(n) of each group with its law."""
+    """r*(n) of each group with its law, over what a claim is judged by."""
     groups = {}
-    rows = rows[(rows["split"] == "boundary") | rows["accuracy"].isna()]
+    rows = of_split(rows, "boundary", squeezed=resource == "state bits")
     for values, part in rows.groupby(list(each), dropna=False):
         points = scaling.required(part, resource)
         groups[" ".join(map(word, values))] = (points, scaling.fit(points, law))

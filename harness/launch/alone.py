@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
 
 from tqdm import tqdm
 
@@ -47,6 +48,7 @@ def alone(point: Experiment, root: Path) -> bool:
     """
     if experiment.over(point, root):
         return True
+    tqdm.set_lock(RLock())  # not one that all processes share: of a killed one it would be complained of
     with os.fdopen(os.dup(2), "w", buffering=1) as first:
         try:
             _divert(folder(point, root) / store.LOG)

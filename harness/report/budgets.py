@@ -91,6 +91,10 @@ def _contenders(rows: pd.DataFrame, budget: str, items: Items) -> tuple[list[_Co
     rows = rows.drop_duplicates([column for column in ONE_ROW if column in rows])  # a run that two arms share
     rows = rows.assign(train_flops=rows.get("train_flops", math.nan))
     chosen = tuned(rows)
+    if len(chosen) < len(rows) and not (rows["split"] == "validation").any():
+        raise ValueError(
+            "learning rates are chosen on validation, and none of these rows is of it: leave split out of --where"
+        )
     edges = dict(zip(chosen["run"], chosen["edge"], strict=True))
     scored = at_trained_steps(rows[rows["accuracy"].notna()])
     scored = scored[scored["split"].isin(SPLITS) & scored["in_range"].eq(True)]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.nearest import unknown
-from harness.report.evidence import Evidence, tuned
-from harness.report.select import at_trained_steps, known, word
+from harness.report.evidence import Evidence
+from harness.report.select import at_trained_steps, known, unfinished, word
 from harness.report.stats import SEEDS, Estimate
 
 
@@ -55,11 +55,14 @@ def scores(evidence: Evidence, where: Sequence[str], split: str, squeezed: bool 
 
     A damaged run is left out: that its file was hurt says nothing of what it had learned.
     """
-    rows = evidence.chosen(where)
+    return of_split(evidence.chosen(where, tune=True), split, squeezed)
+
+
+def of_split(rows: pd.DataFrame, split: str, squeezed: bool = False) -> pd.DataFrame:
+    """The rows of a study that are scores of a split, as :func:`scores` tells which."""
     rows = rows[rows["status"] != "CORRUPT"]
     if rows.empty:
         return rows
-    rows = tuned(rows)
     scores = rows[rows["accuracy"].notna() & (rows["split"] == split)]
     kept = at_trained_steps(scores).index
     if squeezed:
@@ -67,8 +70,14 @@ def scores(evidence: Evidence, where: Sequence[str], split: str, squeezed: bool 
     return rows[rows.index.isin(kept) | rows["accuracy"].isna()]
 
 
-def cells(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame, tuple[str, ...]]]:
-    """(label, rows, reasons why they decide nothing) for each value of the columns ``each``."""
+def cells(
+    rows: pd.DataFrame, each: Sequence[str], averaged: bool = False
+) -> Iterator[tuple[str, pd.DataFrame, tuple[str, ...]]]:
+    """(label, rows, reasons why they decide nothing) for each value of the columns ``each``.
+
+    A run that is not finished decides nothing, since it may come to any end. One that failed has solved nothing; where
+    scores are ``averaged`` it has none, and a mean over the others is none of all.
+    """
     if rows.empty:
         yield "", rows, ("no run of it can be read",)
         return
@@ -76,11 +85,17 @@ def cells(rows: pd.DataFrame, each: Sequence[str]) -> Iterator[tuple[str, pd.Dat
     for label, part in split_by(rows, each):
         reasons = []
         scored = part[part["accuracy"].notna()]
-        seeds = part["seed"].nunique()
+        seeds = (scored if averaged else part)["seed"].nunique()
+        going = part.loc[unfinished(part), "run"].nunique()
+        silent = part["run"].nunique() - scored["run"].nunique() - going
         if scored.empty:
             reasons.append("no run came to its end")
         elif seeds < SEEDS:
             reasons.append(f"too few seeds: {seeds} of {SEEDS}")
+        if going:
+            reasons.append(f"{going} of {part['run'].nunique()} runs are unfinished")
+        if silent and averaged and len(scored):
+            reasons.append(f"{silent} of {part['run'].nunique()} runs have no scores, and a mean leaves them out")
         if edges := [edge for edge in part["edge"].unique() if edge]:
             reasons.append(f"edge of the learning-rate grid: {', '.join(edges)}")
         yield label, part, tuple(reasons)

@@ -16,6 +16,7 @@ import pandas as pd
 from harness.nearest import unknown
 from harness.report.cells import Cell, interval
 from harness.report.evidence import Evidence
+from harness.report.select import at_trained_steps
 from harness.report.statistics import check, measure
 from harness.report.stats import beyond, holm, solved
 
@@ -153,6 +154,9 @@ def judge(claim: Claim, evidence: Evidence | None) -> Verdict:
     for control in failed:
         if word in control.guards:
             word, reason = "undecided", f"{control.otherwise} ({control.name}: {control.holds_if} does not hold)"
+    lost = every.loc[every["status"] == "CORRUPT", "run"].nunique()
+    if word == "undecided" and lost:
+        reason += f"; of the {every['run'].nunique()} runs of the study {lost} cannot be read: `report` names them"
     if leaks := beyond_bound(rows):
         word, reason, runs = "leak suspected", f"below the least state and yet right: {', '.join(leaks)}", leaks
     found = cell.estimate
@@ -226,7 +230,8 @@ def _holds(control: Control, evidence: Evidence) -> bool:
 
 def _ladder(rows: pd.DataFrame, witness: bool) -> str:
     """The step of THEORY d.5 that these runs reached."""
-    scores = rows[rows["accuracy"].notna() & (rows["split"] == "boundary") & rows["in_range"].eq(True)]
+    scores = at_trained_steps(rows[rows["accuracy"].notna()])
+    scores = scores[(scores["split"] == "boundary") & scores["in_range"].eq(True)]
     if scores.empty:
         return ""
     longest = scores[scores["length"] == scores.groupby("run")["length"].transform("max")]

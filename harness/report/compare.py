@@ -53,7 +53,7 @@ def table(rows: pd.DataFrame, by: Sequence[str] | None = None, allow_mixed: bool
     known(by or (), [c for c in rows.columns if c in (*OF_A_RUN, *OF_A_SCORE) or "." in c])
     names = list(dict.fromkeys(by or [*ALWAYS, *varying(rows)]))
     outer, inner = ([c for c in names if (c in OF_A_SCORE) == late] for late in (False, True))
-    rows = rows.assign(flops_per_answer=rows["prompt_flops"] + rows["decode_flops"])
+    rows = rows.assign(flops_per_answer=rows["prompt_flops"] + rows["decode_flops"], code=_code(rows))
     for column in outer:
         if not pd.api.types.is_numeric_dtype(rows[column]):
             rows[column] = rows[column].map(word)  # so that a missing word equals an empty one
@@ -86,9 +86,15 @@ def table(rows: pd.DataFrame, by: Sequence[str] | None = None, allow_mixed: bool
     return result[[c for c in ordered if c not in dropped]]
 
 
+def _code(rows: pd.DataFrame) -> pd.Series:
+    """What a run was made by: its recipe, and the versions of the code where these differ."""
+    versions = [column for column in rows if column.startswith("version.") and rows[column].nunique() > 1]
+    return rows["recipe"].map(word).str.cat([rows[column].map(word) for column in versions], sep=" ")
+
+
 def _accuracies(scores: pd.DataFrame, inner: list[str]) -> Iterator[tuple[str, object]]:
     """Cells of accuracy: mean, low, high for each split and range, and the lengths that they are a mean over."""
-    columns = ("run", "recipe", "split", "length", "in_range", "accuracy")
+    columns = ("run", "code", "split", "length", "in_range", "accuracy")
     told = list(zip(*(scores[column].tolist() for column in columns), strict=True))  # frames are slow to cut
     splits = {"accuracy": None} if "split" in inner else {split: split for split in SPLITS}
     ranges = {"": None} if {"length", "in_range"} & set(inner) else {"": True, "_beyond": False}
@@ -104,7 +110,7 @@ def _accuracies(scores: pd.DataFrame, inner: list[str]) -> Iterator[tuple[str, o
                 if length in shared:
                     of_run.setdefault(run, []).append(accuracy)
             means = [sum(values) / len(values) for values in of_run.values()]
-            one = len({recipe for _, recipe, *_ in part}) <= 1  # what varies between recipes is no chance
+            one = len({code for _, code, *_ in part}) <= 1  # what varies between recipes is no chance
             low, high = np.clip(t_interval(means), 0, 1) if one else (math.nan, math.nan)
             ends = (f"{split}{beyond}{end}" for end in ("", "_low", "_high"))
             yield from zip(ends, (np.mean(means) if means else math.nan, low, high), strict=True)

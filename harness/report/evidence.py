@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from harness.report.select import NOT_TRAINING, complete, select, word
+from harness.report.select import NOT_TRAINING, complete, ended, of_a_run, select, unfinished, word
 
 Items = Callable[[pd.Series], np.ndarray | None]  # a row -> which of its test items are right, None if not kept
 Curves = Callable[[Sequence[str]], pd.DataFrame]  # runs -> their training, a row for each logged update
@@ -29,20 +29,24 @@ class Evidence:
     words: Sequence[str] = ()  # of the command line behind study and size
     damaged: str = ""  # which file cannot be read, and why, if all the rest is therefore empty
 
-    def chosen(self, where: Sequence[str] = ()) -> pd.DataFrame:
+    def chosen(self, where: Sequence[str] = (), tune: bool = False) -> pd.DataFrame:
         """The rows under these conditions, a run that two arms share once; empty if one holds for none.
 
-        Raises ValueError for a column that does not exist, though some run can be read.
+        A run that has not come to its end has one row, without scores. With ``tune`` those at the chosen rates alone,
+        chosen on all of validation before any condition on scores. Raises ValueError for a column that does not exist,
+        though every run can be read.
         """
-        rows = self.rows
-        if rows.empty:
-            return complete(rows)
+        if self.rows.empty:
+            return complete(self.rows)
+        rows = ended(self.rows)
         try:
-            rows = select(rows, list(where))
+            rows = select(rows, list(filter(of_a_run, where)))
+            rows = tuned(rows) if tune else rows
+            rows = select(rows, [condition for condition in where if not of_a_run(condition)])
         except ValueError as error:
-            if str(error).startswith("column ") and not (rows["status"] == "CORRUPT").all():
+            if str(error).startswith("column ") and not (self.rows["status"] == "CORRUPT").any():
                 raise
-            return complete(rows.iloc[:0])
+            return complete(self.rows.iloc[:0])
         rows = rows.drop_duplicates([column for column in ONE_ROW if column in rows])
         if REACH in rows:
             rows = rows.assign(keys_reached=(rows["length"] + rows["scratch_tokens"]) * rows[REACH])
@@ -63,19 +67,21 @@ def tuned(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows at the learning rate of each cell that did best on validation, which no test item decides.
 
     Best is the mean over seeds of the accuracy at the worst validation length; a run without scores counts as 0. Cells
-    are runs that differ in seed and learning rate alone; a run that tells no rate, as a damaged one, stays. Column
-    ``edge`` names the variant and the scratchpad of a cell whose best rate is the largest or the smallest of several,
-    and is empty elsewhere.
+    are runs that differ in seed and learning rate alone. A run that tells no rate, as a damaged one, and one that is
+    not finished stay and choose nothing. Column ``edge`` names the variant and the scratchpad of a cell whose best rate
+    is the largest or the smallest of several, and is empty elsewhere.
     """
     if rows.empty or RATE not in rows:
         return rows.assign(edge="")
-    rated = rows[rows[RATE].notna()]
+    told = rows[RATE].notna() & ~unfinished(rows)
+    rated = rows[told]
+    if rated.empty:
+        return rows.assign(edge="")
     runs = rated.drop_duplicates("run").set_index("run")
     validation = rated[rated["split"] == "validation"].groupby("run")["accuracy"].min()
     settings = [c for c in rows.columns if "." in c and c not in BEYOND_A_CELL and c.split(".")[0] not in NOT_TRAINING]
-    cells = (
-        runs[["task", "attention", *settings, *(["mask"] if "mask" in runs else [])]].map(word).agg("|".join, axis=1)
-    )
+    plain = [column for column in ("task", "attention", "mask", "dtype") if column in runs]
+    cells = runs[[*plain, *settings]].map(word).agg("|".join, axis=1)
     table = pd.DataFrame({"cell": cells, "rate": runs[RATE], "validation": validation.reindex(runs.index).fillna(0.0)})
     means = table.groupby(["cell", "rate"])["validation"].mean()
     best = means.groupby("cell").idxmax().map(lambda pair: pair[1])
@@ -83,5 +89,5 @@ def tuned(rows: pd.DataFrame) -> pd.DataFrame:
     edge = tried.index[(tried["nunique"] > 1) & ((best == tried["min"]) | (best == tried["max"]))]
     names = runs[["attention", "scratchpad"]].map(word).agg(" ".join, axis=1).where(table["cell"].isin(edge), "")
     kept = table.index[table["rate"] == table["cell"].map(best)]
-    chosen = rows[rows["run"].isin(kept) | rows[RATE].isna()]
+    chosen = rows[rows["run"].isin(kept) | ~told]
     return chosen.assign(edge=chosen["run"].map(names).fillna(""))

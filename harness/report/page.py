@@ -34,6 +34,7 @@ LEVELS = (
 
 _Scores = dict[tuple[str, str], dict[float, tuple[float, ...]]]  # (run, split) -> length -> accuracy, low, high
 _QUESTION = ("run", "split", "length", "in_range", "steps", "steps_trained", "stop", "bits_per_number")
+_QUESTION += ("forced_loops",)
 
 
 class _Grid(NamedTuple):

@@ -107,7 +107,8 @@ def required(rows: pd.DataFrame, resource: str, asks: str = "does") -> pd.DataFr
     all lengths share, so where all share a bracket it is its log-midpoint; a censored length has its limit instead ·
     low, high: log ends of the brackets of all its seeds · hidden: standard deviation of what a bracket hides where all
     seeds share it, log width / sqrt(12) · censored: "left" (all seeds solve at the least value), "right" (none at any),
-    "" · seeds, and how many of them solved at any value. Raises ValueError as `brackets`.
+    "" (where no seed at all lies between two values, it is as most seeds of the length are) · seeds, and how many of
+    them solved at any value. Raises ValueError as `brackets`.
     """
     runs = _tried(rows, resource, asks)
     points = estimated(held(runs, "length", "value", 0.0), "length")
@@ -139,12 +140,16 @@ def estimated(ends: pd.DataFrame, by: str = "length") -> pd.DataFrame:
     hull, inner = (least(low, start), most(high, start)), (most(low, start), least(high, start))
     right = np.isposinf(inner[1])
     left = np.isneginf(inner[0]) & ~right
+    inside = ~(left | right)
+    if not (np.isfinite(low) & np.isfinite(high))[inside[place]].any():  # no pair of values shows how seeds spread
+        half = 2 * np.bincount(place, np.isfinite(high)) >= np.bincount(place)
+        left, right = left | (inside & half), right | (inside & ~half)
+        inside = ~(left | right)
     told = (
         np.where(np.isfinite(low), low, np.inf),
         np.where(np.isfinite(high), high, -np.inf),
     )  # by who was tried
     estimate = np.where(right, least(told[0], start), most(told[1], start))
-    inside = ~(left | right)
     if inside.any():
         some = inside[place] & (np.isfinite(low) | np.isfinite(high))
         estimate[inside] = _centres(low[some], high[some], place[some])

@@ -15,6 +15,8 @@ SETTINGS = (*ALWAYS, "trace", "objective", "weights", "position", "mask", "layer
 SETTINGS += ("learning_rate", "dtype")
 OF_A_RUN = (*SETTINGS, "run", "status", "recipe", "seed", "parameters")  # known before anything is evaluated
 ARM = "arm"  # of a study, whose record tells it of every run
+OVER = ("DONE", "DIVERGED")  # how a run ends that has nothing left to do
+UNFINISHED = ("RUNNING", "PREEMPTED")  # what may yet come to any end
 SPLITS = ("boundary", "broad")  # shown unless others are asked for
 NOT_TRAINING = ("evaluate", "launcher")  # groups of settings that are no part of a recipe
 OF_A_SCORE = ("split", "length", "in_range", "steps", "steps_trained", "stop", "bits_per_number", "forced_loops")
@@ -30,6 +32,10 @@ STATUS = {"DIVERGED": "diverged", "FAILED": "failed", "OOM": "out of memory", "C
 STATUS |= {"RUNNING": "unfinished", "PREEMPTED": "unfinished"}  # how a run without scores ended, in words
 LAYERS = "attention.layers"  # of a hybrid
 BASELINES = {"attention": ("softmax",), "scratchpad": ("none", "full")}
+
+
+class Undrawable(ValueError):
+    """Rows in which nothing is to be drawn yet, in a sentence."""
 
 
 def word(value: Any) -> str:
@@ -53,7 +59,32 @@ def complete(rows: pd.DataFrame) -> pd.DataFrame:
         if copy in rows:
             rows[column] = rows[column].astype(object).fillna(rows[copy]).infer_objects()
     rows["state_bits"] = pd.to_numeric(rows["state_bits"]).fillna(8 * pd.to_numeric(rows["state_bytes"]))
+    return _told_by_kin(rows)
+
+
+def _told_by_kin(rows: pd.DataFrame) -> pd.DataFrame:
+    """What a run without scores does not know of itself (weights, stop), where all scores of its recipe agree on it."""
+    silent = rows["accuracy"].isna() & rows["recipe"].notna()
+    if not silent.any():
+        return rows
+    columns = [column for column in (*SETTINGS, "stop") if column in rows and rows.loc[silent, column].isna().any()]
+    kin = rows[rows["accuracy"].notna() & rows["recipe"].isin(rows.loc[silent, "recipe"])]
+    kin = kin.drop_duplicates(["recipe", *columns]).drop_duplicates("recipe", keep=False).set_index("recipe")
+    for column in columns:
+        blank = silent & rows[column].isna()
+        rows[column] = rows[column].astype(object).where(~blank, rows["recipe"].map(kin[column])).infer_objects()
     return rows
+
+
+def ended(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs that have nothing left to do; one without scores for any other, of which a half says nothing."""
+    over = rows["status"].isin(OVER)
+    if over.all():
+        return rows
+    kept = rows[over | ~rows.duplicated(["run", *([ARM] if ARM in rows else [])])].copy()
+    scores = [column for column in (*OF_A_SCORE, *MEASURES) if column in kept]
+    kept[scores] = kept[scores].where(kept["status"].isin(OVER))
+    return kept
 
 
 def tasks(rows: pd.DataFrame) -> list[str]:
@@ -95,11 +126,11 @@ def scored(rows: pd.DataFrame, as_trained: bool = False, squeezed: bool = False,
     rows = complete(rows)
     found = untouched(rows[rows["accuracy"].notna()], squeezed, forced)
     if found.empty:
-        raise ValueError(f"nothing to draw: none of these {rows['run'].nunique()} runs has scores yet")
+        raise Undrawable(f"nothing to draw: none of these {rows['run'].nunique()} runs has scores yet")
     if as_trained:
         found = at_trained_steps(found, squeezed, forced)
         if found.empty:
-            raise ValueError("nothing to draw: none of these scores is at the number of steps that was trained")
+            raise Undrawable("nothing to draw: none of these scores is at the number of steps that was trained")
     return found
 
 
@@ -112,6 +143,11 @@ def at_trained_steps(rows: pd.DataFrame, squeezed: bool = False, forced: bool = 
     budget = rows[(rows["stop"] != "self") & (rows["steps"] == rows["steps_trained"])]
     asked = budget.loc[budget["split"] != "validation", "run"]
     return rows[rows.index.isin(budget.index) | ((rows["stop"] == "self") & ~rows["run"].isin(asked))]
+
+
+def unfinished(rows: pd.DataFrame) -> pd.Series:
+    """Which rows are of runs that may yet come to any end."""
+    return rows["status"].isin(UNFINISHED)
 
 
 def casualties(rows: pd.DataFrame) -> str:
@@ -132,6 +168,7 @@ def select(rows: pd.DataFrame, where: list[str]) -> pd.DataFrame:
     """The rows that meet every condition ``column=value`` or ``column=a,b``; numbers are compared as numbers.
 
     A run without scores has no length, split or steps: conditions on such columns keep it, so that no failure is lost.
+    So they keep, without scores, a run that failed before it had one that they ask for.
     Raises ValueError for a column that does not exist and for a value that no remaining row has.
     """
     rows = complete(rows)
@@ -141,15 +178,23 @@ def select(rows: pd.DataFrame, where: list[str]) -> pd.DataFrame:
             raise ValueError(f"cannot read the condition '{condition}': write column=value or column=a,b")
         known([column], rows.columns)
         words = rows[column].map(word)
-        of_a_run = column in (*OF_A_RUN, ARM) or "." in column
-        present = set(words if of_a_run else words[rows["accuracy"].notna()])
+        early = of_a_run(column)
+        present = set(words if early else words[rows["accuracy"].notna()])
         wanted = {_spelt(part.strip(), present) for part in ([text] if text in present else text.split(","))}
         for value in sorted(wanted - present):
             values = sorted(present, key=lambda text: order(column, text))
             more = [f"{len(values) - 20} more"] if len(values) > 20 else []
             raise unknown(f"among these rows {column}=", value, values, values[:20] + more)
-        rows = rows[words.isin(wanted) | (not of_a_run and rows["accuracy"].isna())]
+        kept = words.isin(wanted) | (not early and rows["accuracy"].isna())
+        lost = rows[~rows["run"].isin(rows.loc[kept, "run"]) & ~rows["status"].isin(OVER)] if not early else rows[:0]
+        rows = pd.concat([rows[kept], ended(lost)]).sort_index() if len(lost) else rows[kept]
     return rows
+
+
+def of_a_run(condition: str) -> bool:
+    """Whether a condition, or a column, is about what is known of a run before anything is evaluated."""
+    column = condition.partition("=")[0].strip()
+    return column in (*OF_A_RUN, ARM) or "." in column
 
 
 def varying(rows: pd.DataFrame) -> list[str]:

@@ -15,10 +15,10 @@ import pandas as pd
 from harness.nearest import unknown
 from harness.report import scaling
 from harness.report.cells import NOTHING, Cell, at, cells, runs_of, scores, split_by
-from harness.report.contrast import Score, contrast
 from harness.report.evidence import Evidence
 from harness.report.select import known
-from harness.report.stats import Estimate, regression, solved, spearman, success, t_interval, wilson
+from harness.report.sides import gap, shift
+from harness.report.stats import Estimate, regression, spearman, success, t_interval, wilson
 
 EXACT = "exact"  # the unit of an estimate that has no error of sampling
 
@@ -80,7 +80,7 @@ def accuracy(
 ) -> Iterator[Cell]:
     """The mean over seeds of an accuracy, less ``reference``; at a length, or the mean over ``trained`` or ``all``."""
     rows = at(scores(evidence, where, split), length)
-    for label, part, notes in cells(rows, each):
+    for label, part, notes in cells(rows, each, averaged=True):
         means = part.groupby("run")[measure].mean()
         yield Cell(label, _mean(means - reference, part), runs_of(part), notes)
 
@@ -98,46 +98,6 @@ def solving(
         yield Cell(label, success(part), runs_of(part), notes)
 
 
-def gap(
-    evidence: Evidence,
-    left: Sequence[str],
-    right: Sequence[str],
-    where: Sequence[str] = (),
-    each: Sequence[str] = (),
-    split: str = "boundary",
-    length: int | str = "longest",
-    measure: str = "accuracy",
-    absolute: bool = False,
-) -> Iterator[Cell]:
-    """Accuracy of ``left`` less that of ``right``: paired on the items that runs of one seed share, over the seeds.
-
-    ``absolute``: how far apart they are, whichever is the better.
-    """
-    sides = [at(scores(evidence, [*where, *side], split), length) for side in (left, right)]
-
-    def of(part: pd.DataFrame, other: pd.DataFrame) -> tuple[Estimate, list[str]]:
-        return _gap(evidence, part, other, measure), []
-
-    yield from _contrast(sides, each, of, absolute)
-
-
-def shift(
-    evidence: Evidence,
-    left: Sequence[str],
-    right: Sequence[str],
-    where: Sequence[str] = (),
-    each: Sequence[str] = (),
-    absolute: bool = False,
-) -> Iterator[Cell]:
-    """By how many steps of the grid of lengths n* of ``left`` lies above that of ``right``, over the seeds they share.
-
-    n* of a run is the longest length that it solves; where it solves none, the grid's place before the first.
-    """
-    yield from _contrast(
-        [scores(evidence, [*where, *side], "boundary") for side in (left, right)], each, _shift, absolute
-    )
-
-
 def rank_correlation(
     evidence: Evidence,
     x: str,
@@ -149,8 +109,8 @@ def rank_correlation(
 ) -> Iterator[Cell]:
     """Spearman's correlation of two columns over recipes, each the mean over its seeds."""
     rows = at(scores(evidence, where, split), length)
-    for label, part, notes in cells(rows, each):
-        means = part.groupby("recipe")[[x, y]].mean().astype(float)
+    for label, part, notes in cells(rows, each, averaged=True):
+        means = part.groupby("recipe")[[x, y]].mean().astype(float).dropna()
         few = len(means) < 4
         estimate = NOTHING if few else spearman(means[x], means[y])
         reasons = [*notes, *([f"fewer than 4 recipes: {len(means)}"] if few else [])]
@@ -171,7 +131,7 @@ def growth(
     The interval is Student's on the number of x less 2.
     """
     rows = at(scores(evidence, where, split), length)
-    for label, part, notes in cells(rows, each):
+    for label, part, notes in cells(rows, each, averaged=True):
         known([x, y], rows.columns)
         means = part.groupby(x)[y].mean().dropna().astype(float)
         few = len(means) < scaling.LEAST
@@ -196,8 +156,10 @@ def exact(
         return
     known([column, *each, *([per] if per else [])], rows.columns)
     for label, part in split_by(rows, each):
-        value = float((part[column] / part[per] if per else part[column]).agg(over))
-        yield Cell(label, Estimate(value, value, value, math.nan, len(part), EXACT))
+        numbers = part[column] / part[per] if per else part[column]
+        value, empty = float(numbers.agg(over)), int(numbers.isna().sum())
+        reasons = (f"{empty} of {len(part)} cells are empty",) if empty else ()
+        yield Cell(label, Estimate(value, value, value, math.nan, len(part), EXACT), (), reasons)
 
 
 def slope(
@@ -242,74 +204,3 @@ def _mean(values: pd.Series, rows: pd.DataFrame) -> Estimate:
         ends = wilson(round((values.mean() - offset) * examples), int(examples))
         low, high = min(low, ends[0] + offset), max(high, ends[1] + offset)
     return Estimate(float(values.mean()), low, high, math.nan, len(values), "seeds")
-
-
-def _contrast(
-    sides: Sequence[pd.DataFrame],
-    each: Sequence[str],
-    of: Callable[[pd.DataFrame, pd.DataFrame], tuple[Estimate, list[str]]],
-    absolute: bool,
-) -> Iterator[Cell]:
-    """Two sides cell by cell; ``of`` takes the rows of both to an estimate and the reasons why it decides nothing."""
-    if any(side.empty for side in sides):
-        yield Cell("", NOTHING, (), ("not run",))
-        return
-    others = {label: (part, notes) for label, part, notes in cells(sides[1], each)}
-    for label, part, notes in cells(sides[0], each):
-        if label not in others:
-            yield Cell(label, NOTHING, runs_of(part), ("not run",))
-            continue
-        other, further = others[label]
-        estimate, more = of(part, other)
-        reasons = tuple(dict.fromkeys([*notes, *further, *more]))
-        runs = (*runs_of(part), *runs_of(other))
-        yield Cell(label, _distance(estimate) if absolute else estimate, runs, reasons)
-
-
-def _shift(left: pd.DataFrame, right: pd.DataFrame) -> tuple[Estimate, list[str]]:
-    grid = sorted(set(left["length"]) & set(right["length"]))
-    places = [_places(side[side["length"].isin(grid)], grid) for side in (left, right)]
-    steps = (places[0] - places[1]).dropna()
-    top = bool(len(steps)) and bool((pd.concat(places) == len(grid) - 1).all())
-    low, high = t_interval(steps)
-    if len(set(steps)) == 1 and len(steps) > 1:  # seeds that agree are one grid step apart at most
-        low, high = steps.iloc[0] - 0.5, steps.iloc[0] + 0.5
-    estimate = Estimate(float(steps.mean()), low, high, math.nan, len(steps), "seeds")
-    return estimate, ["solved at every length: edge of grid"] if top else []
-
-
-def _distance(estimate: Estimate) -> Estimate:
-    """Of the absolute value: 0 is its least where the interval holds 0."""
-    ends = sorted((abs(estimate.low), abs(estimate.high)))
-    low = 0.0 if estimate.low <= 0 <= estimate.high else ends[0]
-    return Estimate(abs(estimate.value), low, ends[1], math.nan, estimate.n, estimate.unit)
-
-
-def _gap(evidence: Evidence, left: pd.DataFrame, right: pd.DataFrame, measure: str) -> Estimate:
-    """On the lengths that a seed has on both sides; on all of them if no seed is shared."""
-    sides = [side[side["accuracy"].notna()].sort_values(["seed", "length"], kind="stable") for side in (left, right)]
-    places = [pd.MultiIndex.from_frame(side[["seed", "length"]]) for side in sides]
-    if shared := set(places[0]) & set(places[1]):
-        sides = [side[place.isin(shared)] for side, place in zip(sides, places, strict=True)]
-    return contrast(*(_of_seed(evidence, side, measure) for side in sides))
-
-
-def _of_seed(evidence: Evidence, rows: pd.DataFrame, measure: str) -> dict[int, Score]:
-    """seed -> the mean of a measure over its lengths. Items are known of accuracy, where a length has one row."""
-    found = {}
-    for seed, part in rows.groupby("seed"):
-        single = measure == "accuracy" and part["length"].is_unique
-        right = [evidence.items(row) for _, row in part.iterrows()] if single else [None]
-        kept = None if any(items is None for items in right) else right
-        found[seed] = Score(part[measure].mean(), part["examples"].sum(), kept)
-    return found
-
-
-def _places(rows: pd.DataFrame, grid: list[int]) -> pd.Series:
-    """seed -> place in the grid of the longest length that is solved, -1 if none is."""
-    places = {length: place for place, length in enumerate(grid)}
-    found = {seed: -1 for seed in rows["seed"].unique()}
-    scored = rows[rows["accuracy"].notna()]
-    for seed, length in scored.loc[solved(scored), ["seed", "length"]].itertuples(index=False):
-        found[seed] = max(found[seed], places[length])
-    return pd.Series(found, dtype=float)

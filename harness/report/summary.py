@@ -98,6 +98,7 @@ def theory(task_name: str, task: Task, rows: pd.DataFrame) -> str:
     scored = rows[rows["accuracy"].notna() & (rows["split"] != "validation")] if "accuracy" in rows else rows[:0]
     if scored.empty:
         return f"Theory: {task_name} takes {known}."
-    largest = scored.loc[scored["length"].idxmax()]
+    trained = at_trained_steps(scored)
+    largest = scored.loc[(trained if len(trained) else scored)["length"].idxmax()]
     carried = f"this model carries {8 * int(largest['state_bytes']):,} bits at length {largest['length']}"
     return f"Theory: {task_name} takes {known}; {carried}."

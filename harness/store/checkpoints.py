@@ -72,7 +72,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         except OSError as error:
             complaints.append(str(error))
     if complaints:
-        raise Corrupt("no checkpoint can be read: " + "; ".join(complaints))
+        raise Corrupt("no checkpoint can be read: " + "; ".join([*complaints, f"delete {folder} to begin anew"]))
     return None
 
 

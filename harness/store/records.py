@@ -64,10 +64,12 @@ def save_record(folder: Path, record: Json) -> None:
 
 
 def save_sweep(root: Path, runs: Iterable[str]) -> None:
-    """Note the runs of a sweep; nothing is written if they are noted already."""
+    """Note the runs of a sweep; nothing is written if they are noted already, and can be read."""
     names = sorted(set(runs))
     path = root / SWEEPS / f"{sha256(' '.join(names).encode())[:8]}.json"
-    if not path.exists():
+    try:
+        load_sweep(path)
+    except OSError:
         write(path, to_json({"runs": names}))
 
 

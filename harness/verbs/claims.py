@@ -2,7 +2,7 @@
 
 import argparse
 
-from harness.nearest import refusing, unknown
+from harness.nearest import Refusal, refusing, unknown
 from harness.verbs import rows
 
 KINDS = ("png", "svg")
@@ -20,6 +20,8 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.report import compare, ledger
 
     folders = rows.roots(arguments)
+    if arguments.results and not any(folder.exists() for folder in folders):
+        raise Refusal(f"there is no results folder {', '.join(map(str, folders))}")
     with refusing():
         if arguments.explain is None:
             found = judge.verdicts(judge.evidence(folders))

@@ -19,8 +19,15 @@ def run(arguments: argparse.Namespace) -> int:
     folders = rows.roots(arguments)
     found = rows.selected(arguments, folders)
     from harness.report import figures  # matplotlib
+    from harness.report.select import scored
 
-    for task, of_task in found.groupby("task"):
+    silent = found.groupby("task")["accuracy"].count().eq(0)
+    if silent.all():
+        with refusing():
+            scored(found)
+    for task in silent.index[silent]:
+        print(f"harness: no run of {task} has scores yet, and none of its figures is drawn", file=sys.stderr)
+    for task, of_task in found[~found["task"].map(silent).eq(True)].groupby("task"):
         for name in figures.AGAINST:
             with refusing():
                 figure = getattr(figures, name)(of_task, allow_mixed=arguments.allow_mixed)

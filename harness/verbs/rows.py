@@ -10,14 +10,22 @@ from harness.nearest import Refusal, refusing, unknown
 SELDOM = (500_000, 10, 10)  # rows and figures are many objects: to look for cycles takes a tenth of the time by default
 
 
+def _folder(text: str) -> Path:
+    """A results folder, which there may not be yet."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file, and results are a folder")
+    return path
+
+
 def add_results(parser: argparse.ArgumentParser) -> None:
     """One results folder."""
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="results folder")
+    parser.add_argument("--results", type=_folder, default=Path("results"), metavar="DIR", help="results folder")
 
 
 def add_roots(parser: argparse.ArgumentParser, what: str = "results folder, may be repeated") -> None:
     """Several results folders."""
-    parser.add_argument("--results", type=Path, action="append", metavar="DIR", help=what)
+    parser.add_argument("--results", type=_folder, action="append", metavar="DIR", help=what)
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         print("\n".join(filter(None, (summary.seen(rows), summary.loss(rows)))))
         print(summary.theory(points[0].task_name, points[0].task, rows))
-    return 0 if all(ended.values()) else 1
+    return 0 if all(ended.values()) and _whole(rows) else 1
 
 
 def _study(study: Study, size: str, words: list[str], arguments: argparse.Namespace) -> int:
@@ -62,7 +62,7 @@ def _study(study: Study, size: str, words: list[str], arguments: argparse.Namesp
         from harness.conduct import conduct
 
         ended = conduct(study, size, words, arguments.results)
-    _tell(list(ended), several=True)
+    rows = _tell(list(ended), several=True)
     from harness import judge, store
     from harness.report import figures, ledger
 
@@ -74,7 +74,12 @@ def _study(study: Study, size: str, words: list[str], arguments: argparse.Namesp
             print(arguments.results / "figures" / f"{name}.png")
         judged = [one for one in judge.verdicts(there) if one.claim.study == study.name]
         print("\n" + ledger.table(judged))
-    return 0 if all(ended.values()) else 1
+    return 0 if all(ended.values()) and _whole(rows) else 1
+
+
+def _whole(rows) -> bool:
+    """Whether every run that was asked for can be read."""
+    return rows is None or not rows["status"].eq("CORRUPT").any()
 
 
 def _tell(folders: Sequence[Path], several: bool):

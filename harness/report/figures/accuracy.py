@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from harness.report import style
 from harness.report.figures import parts
-from harness.report.figures.parts import BAND_FROM, CHANCE, LENGTH, MEASURE
+from harness.report.figures.parts import BAND_FROM, LENGTH, MEASURE
 from harness.report.select import ACCURACY, casualties, lines, scored
 from harness.report.stats import over_seeds
 
@@ -44,10 +44,10 @@ def accuracy_against_length(
             axis.text(within.min().min(), 0.985, "trained", color=style.GREY, fontsize=7, **place)
         for line in drawn:
             parts.seeds(axis, line.rows[line.rows["split"] == split], looks[line.label])
-        levels = data[data["split"] == split].groupby("length")[["chance", "majority"]].mean()
-        style.level(axis, "chance", levels["chance"], axis in axes[:, -1], CHANCE)
+        here = data[data["split"] == split]
+        parts.chances(axis, here, axis in axes[:, -1], by="length")
         if split == "natural":
-            style.level(axis, "majority", levels["majority"], axis in axes[:, -1], ":")
+            style.level(axis, "majority", here.groupby("length")["majority"].mean(), axis in axes[:, -1], ":")
         style.length_axis(axis, data["length"])
     for axis in axes[-1]:
         axis.set_xlabel(LENGTH)
@@ -92,9 +92,7 @@ def accuracy_against_steps(
                 here = [found[id(m)].get((split, length)) for m in members]
                 spans += _budgets(axis, [part for part in here if part is not None], looks[label])
             parts.bars(axis, spans)
-            chance = data.loc[(data["split"] == split) & (data["length"] == length), "chance"]
-            if len(chance):
-                style.level(axis, "chance", chance.drop_duplicates(), axis in axes[:, -1], CHANCE)
+            parts.chances(axis, data[(data["split"] == split) & (data["length"] == length)], axis in axes[:, -1])
             style.steps_axis(axis, int(data["steps"].max()), room)
     heads = [present, [f"n = {length}" for length in lengths]]
     sides, tops = reversed(heads) if turned else heads

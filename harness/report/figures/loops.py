@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator
 from harness.report import style
 from harness.report.figures import parts
 from harness.report.figures.parts import CHANCE, MEASURE
-from harness.report.select import casualties, complete, lines
+from harness.report.select import Undrawable, casualties, complete, lines, scored
 from harness.report.stats import over_seeds
 
 ITSELF = {"marker": "*", "ms": 9, "linestyle": "", "markeredgecolor": "black", "mew": 0.5}
@@ -29,10 +29,10 @@ def accuracy_against_loops(
     :func:`over_seeds`. Raises ValueError if no model of these rows was stopped by force.
     """
     rows = complete(parts.ordered(rows))
-    data = parts.drawn(rows, [split], allow_mixed, forced=True)
+    data = scored(parts.drawn(rows, [split], allow_mixed, forced=True), as_trained=True, forced=True)
     data = data[data["run"].isin(data.loc[data["forced_loops"].notna(), "run"])]
     if data.empty:
-        raise ValueError("nothing to draw: none of these runs was stopped after other loops (evaluate.loops)")
+        raise Undrawable("nothing to draw: none of these runs was stopped after other loops (evaluate.loops)")
     drawn = lines(data)
     lengths = sorted(int(length) for length in data["length"].unique())
     tints = {n: TINTS(0.85 * place / max(len(lengths) - 1, 1)) for place, n in enumerate(lengths)}
@@ -55,7 +55,7 @@ def accuracy_against_loops(
         left.axvline(part["loops_trained"].max(), color=style.GREY, lw=0.9, linestyle=(0, (4, 2)), zorder=0)
         left.set_title(line.label, loc="left")
         for axis in (left, right):
-            style.level(axis, "chance", part["chance"].drop_duplicates().head(1), axis is right, CHANCE)
+            parts.chances(axis, part, axis is right)
         left.set_ylabel(MEASURE)
     axes[0, 0].set_xscale("log", base=2)
     axes[0, 1].set_xscale("log")
@@ -85,9 +85,9 @@ def loops_used(
     model of these rows halts.
     """
     rows = complete(parts.ordered(rows))
-    data = parts.drawn(rows, [split], allow_mixed)
+    data = scored(parts.drawn(rows, [split], allow_mixed), as_trained=True)
     if "model.halting" not in data or not (data["model.halting"] != "none").any():
-        raise ValueError("nothing to draw: none of these models halts (model.halting=ponder)")
+        raise Undrawable("nothing to draw: none of these models halts (model.halting=ponder)")
     data = data[data["model.halting"] != "none"]
     hide = () if x == "length" else (x, *(c for c in data if c.split(".")[-1] == x.split(".")[-1]), "task.least")
     families: dict[str, list[pd.DataFrame]] = {}
@@ -108,7 +108,8 @@ def loops_used(
     axis.set_xlabel(parts.LENGTH if x == "length" else x)
     axis.set_ylabel("loops used")
     axis.set_ylim(0, max(data["loops_trained"].max(), data["loops_used"].max()) * 1.05)
-    style.level(axis, "trained", data["loops_trained"].drop_duplicates().head(1), True, CHANCE)
+    for trained in sorted(data["loops_trained"].dropna().unique()):
+        style.level(axis, "trained", pd.Series([trained]), True, CHANCE)
     handles = [Line2D([], [], label=label, **look) for label, look in looks.items()]
     hollow = {"color": style.GREY, "marker": "o", "ms": 3, "linestyle": "", "markerfacecolor": "white"}
     handles += [Line2D([], [], label="does not solve it", **hollow)]

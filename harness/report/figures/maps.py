@@ -91,7 +91,7 @@ def phase_map(
     known([x, y], rows.columns)
     data = scored(parts.drawn(rows, [split], allow_mixed), as_trained=True)
     data = data if "length" in (x, y) else parts.longest_trained(data)
-    every = _with_failed(rows, data)
+    every = _with_failed(rows, data, once="length" not in (x, y))
     for column in (x, y):
         if every[column].isna().all():
             raise ValueError(f"nothing to draw: column {column} is empty in these rows")
@@ -150,12 +150,16 @@ def _digits(share: float) -> str:
     return f"{100 * share:.0f}"
 
 
-def _with_failed(rows: pd.DataFrame, data: pd.DataFrame) -> pd.DataFrame:
-    """The scores, and a row without one for each run that has none, at every length that its recipe or all were at."""
+def _with_failed(rows: pd.DataFrame, data: pd.DataFrame, once: bool) -> pd.DataFrame:
+    """The scores, and a row without one for each run that has none, at every length that its recipe or all were at.
+
+    ``once``: at one of these lengths, where a run has one score.
+    """
     at = data.groupby("recipe")["length"].unique()
-    every = sorted(data["length"].unique())
+    every = sorted(data["length"].unique())[-1 if once else 0 :]
     lost = parts.unscored(rows)
-    placed = [lost.loc[[i]].assign(length=n) for i in lost.index for n in at.get(lost.loc[i, "recipe"], every)]
+    places = [(i, at.get(lost.loc[i, "recipe"], every)[: 1 if once else None]) for i in lost.index]
+    placed = [lost.loc[[i]].assign(length=n) for i, lengths in places for n in lengths]
     return pd.concat([data, *placed], ignore_index=True) if placed else data
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from harness.report.select import SPLITS, Line, check_versions, complete, scored, tasks
+from harness.report import style
+from harness.report.select import SPLITS, Line, Undrawable, check_versions, complete, scored, tasks, unfinished
 from harness.report.stats import over_seeds
 
 BAND_FROM = 5  # seeds; fewer are drawn one by one
@@ -39,7 +40,7 @@ def drawn(
         check_versions(rows)
     if not data["split"].isin(splits).any():
         present = ", ".join(sorted(data["split"].unique()))
-        raise ValueError(f"no scores on {', '.join(splits)}: these rows hold {present}")
+        raise Undrawable(f"no scores on {', '.join(splits)}: these rows hold {present}")
     return data[data["split"].isin(splits)]
 
 
@@ -50,10 +51,26 @@ def longest_trained(data: pd.DataFrame) -> pd.DataFrame:
 
 
 def unscored(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row for each run that has no score at all: its settings, which a share of seeds counts as not solving."""
+    """One row for each run that ended without a test score: its settings, which a share of seeds counts as not solving.
+
+    A run that may yet come to any end is none of them.
+    """
     rows = complete(rows)
-    none = rows.groupby("run")["accuracy"].transform("count") == 0
-    return rows[none].drop_duplicates("run")
+    asked = rows["accuracy"].where(rows["split"] != "validation")
+    none = asked.groupby(rows["run"]).transform("count") == 0
+    return rows[none & ~unfinished(rows)].drop_duplicates("run").assign(accuracy=np.nan)
+
+
+def chances(axis: Axes, rows: pd.DataFrame, say: bool, by: str | None = None) -> None:
+    """Chance, as a level for each value that it has; against a column ``by``, a line for each course that it takes."""
+    told = rows[rows["chance"].notna()]
+    if by is None:
+        courses = [pd.Series([value]) for value in sorted(told["chance"].unique())]
+    else:
+        each = (part.groupby(by)["chance"].mean() for _, part in told.groupby("recipe", dropna=False))
+        courses = list({tuple(course.items()): course for course in each}.values())
+    for course in courses:
+        style.level(axis, "chance", course, say, CHANCE)
 
 
 def seeds(axis: Axes, rows: pd.DataFrame, look: dict) -> None:

@@ -9,8 +9,8 @@ from matplotlib.patches import Patch
 
 from harness.report import style
 from harness.report.figures import parts
-from harness.report.figures.parts import BAND_FROM, CHANCE
-from harness.report.select import casualties, known, lines, order, scored, word
+from harness.report.figures.parts import BAND_FROM
+from harness.report.select import Undrawable, casualties, known, lines, order, scored, word
 from harness.report.stats import over_seeds
 
 REFERENCE = ("label", "x", "published", "low", "high", "source")
@@ -72,7 +72,7 @@ def published(
         there.append(row.label)
         lowest += [row.published, *across, *ends, *seeds]
     if not there:
-        raise ValueError(f"nothing to draw: none of {', '.join(missing)} is among these rows")
+        raise Undrawable(f"nothing to draw: none of {', '.join(missing)} is among these rows")
     bottom = max(0.0, np.floor(10 * min(lowest) - 0.5) / 10) or -0.03
     ends = np.array([bottom, 1.03])
     axis.plot(ends, ends, **DIAGONAL)
@@ -80,7 +80,7 @@ def published(
     axis.set(
         xlim=ends, ylim=ends, aspect="equal", anchor="W", xlabel="published accuracy", ylabel="accuracy measured here"
     )
-    style.level(axis, "chance", data["chance"].drop_duplicates().head(1), True, CHANCE)
+    parts.chances(axis, data, True)
     handles = [
         Line2D([], [], label=word(label), **looks[word(label)] | {"linestyle": ""}) for label in dict.fromkeys(there)
     ]

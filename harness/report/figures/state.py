@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from harness.report import style
 from harness.report.figures import parts
-from harness.report.figures.parts import CHANCE, MEASURE
+from harness.report.figures.parts import MEASURE
 from harness.report.select import casualties, lines, scored
 
 
@@ -46,7 +46,7 @@ def accuracy_against_state(
         here = data[data["split"] == split]
         nothing = style.state_axis(axis, data["state_bits"], data["least_state_bits"])
         power = 1.0 if measure == "accuracy" else 1 / here["answer_tokens"]
-        style.level(axis, "chance", (here["chance"] ** power).drop_duplicates(), axis in axes[:, -1], CHANCE)
+        parts.chances(axis, here.assign(chance=here["chance"] ** power), axis in axes[:, -1])
         for line in drawn:
             found = line.rows[line.rows["split"] == split]
             _states(axis, found.assign(state_bits=found["state_bits"].replace(0, nothing)), measure, looks[line.label])

@@ -13,8 +13,7 @@ from matplotlib.ticker import NullFormatter, NullLocator
 from harness.report import style
 from harness.report.evidence import RATE, tuned
 from harness.report.figures import parts
-from harness.report.figures.parts import CHANCE
-from harness.report.select import STATUS, casualties, complete, known, lines, scored, word
+from harness.report.select import STATUS, Undrawable, casualties, complete, known, lines, scored, word
 from harness.report.stats import solved, wilson
 
 NEEDED = ("run", "update", "loss", "validation", "recipe", "task", "attention", "scratchpad", "status")
@@ -34,11 +33,13 @@ def learning_curves(curves: pd.DataFrame, columns: int = 2) -> Figure:
     stops in a cross at its last finite loss, or where that is unknown at the edge. Chance is drawn where a column
     ``chance`` tells it. Raises ValueError for a missing column or if no row has a loss.
     """
+    if curves.empty:
+        raise Undrawable("nothing to draw: none of these runs has logged an update")
     known(NEEDED, curves.columns)
     curves = curves.sort_values(["recipe", "run", "update"], kind="stable", ignore_index=True)
     told = complete(curves[np.isfinite(curves["loss"]) & curves["loss"].gt(0)])
     if told.empty:
-        raise ValueError(f"nothing to draw: none of these {curves['run'].nunique()} runs has a loss above 0")
+        raise Undrawable(f"nothing to draw: none of these {curves['run'].nunique()} runs has a loss above 0")
     drawn = lines(told)
     looks = style.looks(drawn)
     down, across = (2, 1) if columns == 1 else (1, 2)
@@ -60,8 +61,8 @@ def learning_curves(curves: pd.DataFrame, columns: int = 2) -> Figure:
     style.plain_axis(loss)
     loss.set_title("training loss (nats)", loc="left")
     validation.set_title("accuracy on validation, free-running", loc="left")
-    levels = told["chance"].dropna().drop_duplicates()
-    style.level(validation, "chance", levels, True, CHANCE)
+    levels = told["chance"].dropna()
+    parts.chances(validation, told, True)
     validation.set_ylim(min(-0.03, *told["validation"].dropna()), 1.03)
     for axis in axes.flat:
         axis.set_xlim(0, told["update"].max() * 1.02)
