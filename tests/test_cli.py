@@ -289,3 +289,53 @@ def test_neither_does_a_mistake_of_ours(monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "a mistake of ours" in said
     assert all(part.isprintable() for part in said.splitlines())
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "curve.csv", "scores.csv", "run.json"])
+def test_a_run_that_cannot_be_read_is_not_done(name, tmp_path, capsys):
+    line = [*SMALL, "--results", str(tmp_path)]
+    assert main(line) == 0
+    (run,) = store.runs(tmp_path)
+    (run / name).write_text("")
+    capsys.readouterr()
+    assert main(line) == 1
+    assert f"{run / name} does not have the SHA-256" in capsys.readouterr().err
+
+
+def test_a_task_without_scores_keeps_no_other_from_being_drawn(tmp_path, capsys):
+    assert main([*SMALL, "--results", str(tmp_path)]) == 0
+    (run,) = store.runs(tmp_path)
+    lost = store.run_folder(tmp_path, "copying-softmax-none-00000000")
+    settings = store.load_settings(run)
+    store.save_settings(lost, settings | {"task": {"name": "copying"}})
+    store.save_record(lost, store.load_record(run) | {"run": lost.name, "recipe": "0", "status": "FAILED"})
+    capsys.readouterr()
+    assert main(["plot", "--results", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "no run of copying has scores yet" in said.err
+    assert {Path(line).stem.partition("-")[0] for line in said.out.splitlines()} == {"pairwise"}
+    store.remove(run)
+    assert main(["plot", "--results", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("line", [SMALL, *(["status"], ["compare"], ["claims"], ["plot"], ["report"])], ids=str)
+def test_results_are_a_folder(line, tmp_path, capsys):
+    file = tmp_path / "file"
+    file.write_text("kept")
+    assert main([*line, "--results", str(file)]) == 2
+    assert f"{file} is a file, and results are a folder" in capsys.readouterr().err
+    assert file.read_text() == "kept"
+
+
+def test_claims_of_a_folder_that_is_not_there_make_none(tmp_path, capsys):
+    assert main(["claims", "--results", str(tmp_path / "mistyped")]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_record_of_a_sweep_is_written_again(tmp_path):
+    store.save_sweep(tmp_path, ["a", "b"])
+    (path,) = store.sweeps(tmp_path)
+    good = path.read_bytes()
+    path.write_text("{")
+    store.save_sweep(tmp_path, ["a", "b"])
+    assert path.read_bytes() == good

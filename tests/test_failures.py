@@ -124,7 +124,7 @@ def rated(best, dtype="float32", **status):
                 "rate": rate,
                 "status": status.get(f"seed{seed}", "DONE") if rate == best else "DONE",
             }
-            for split, accuracy in (("boundary", 0.97), ("validation", 0.95 if rate == best else 0.5)):
+            for split, accuracy in (("boundary", 0.97), ("validation", 0.95 if rate == best else 0.7)):
                 yield row(f"{dtype}{rate}-{seed}", accuracy, split=split, **about) | {"dtype": dtype}
 
 

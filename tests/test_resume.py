@@ -673,6 +673,7 @@ def test_two_corrupt_checkpoints_end_it_in_a_sentence(halfway, capsys):
         assert "no checkpoint can be read" in sentence
         assert "00000019/curve.csv does not have the SHA-256" in sentence
         assert "00000018/facts.json does not have the SHA-256" in sentence
+        assert f"delete {folder} to begin anew" in sentence
     assert contents(folder / "checkpoint") == before
 
 
