@@ -2,7 +2,7 @@
 
 A test marked ``torture`` asks for ``times`` and ``promise``: ``times(100)`` is 100 under ``pytest -m torture`` and a
 tenth of it otherwise; ``promise(row, tried, survived, twins, caught)`` holds that all survived and that every broken
-twin was caught, and adds both to the table, which is printed at the end and written to a page by ``--promises PAGE``.
+twin was caught, and adds both to the table, which is printed at the end and written to a page by ``--promises=PAGE``.
 """
 
 import json
@@ -41,7 +41,7 @@ the tests at a tenth of them. A *broken twin* is a deliberately wrong implementa
 The table is generated, on one machine with two cores, by
 
 ```bash
-python -m pytest -m torture --promises docs/reliability.md
+python -m pytest -m torture --promises=docs/reliability.md
 ```
 
 A row stays as it is when only tests of others are named there. Row 15 is three sweeps of 40 points: on SLURM

@@ -1,5 +1,8 @@
 """The page of the promises says what ``pytest -m torture`` found, at the numbers that are promised."""
 
+import shlex
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -29,6 +32,13 @@ def test_the_page_has_every_promise_at_its_number_and_all_survived():
         assert survived == tried
         assert twins == f"{TWINS[row]} of {TWINS[row]}"
     assert page.startswith(promises.HEAD)
+
+
+def test_the_command_that_makes_the_page_is_understood():
+    (line,) = (line for line in promises.HEAD.splitlines() if line.startswith("python -m pytest"))
+    known = [sys.executable, *shlex.split(line)[1:], "--markers"]  # reads all options and stops
+    done = subprocess.run(known, cwd=PAGE.parents[1], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
