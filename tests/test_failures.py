@@ -89,6 +89,12 @@ def test_nothing_is_decided_by(case):
     assert (said.word, reason in said.reason) == ("undecided", True), (said.word, said.reason)
 
 
+def test_recipes_of_one_seed_are_no_seeds():
+    pooled = [r for width in (8, 16, 32) for r in of(f"w{width}", 0.9 + width / 1000, 5, **{"model.width": width})]
+    (cell,) = verdict(pooled, CLAIM | {"statistic": {"accuracy": {}}}).cells
+    assert (cell.over, cell.estimate.value) == ("5 seeds", pytest.approx(0.9 + 56 / 3000))
+
+
 def test_without_what_is_missing_the_same_is_decided():
     full = [*of("s", 0.7, attention="softmax"), *of("g", 0.99)]
     assert verdict(full, CLAIM | FAR | {"statistic": GAP}).word == "supported"

@@ -81,7 +81,7 @@ def accuracy(
     """The mean over seeds of an accuracy, less ``reference``; at a length, or the mean over ``trained`` or ``all``."""
     rows = at(scores(evidence, where, split), length)
     for label, part, notes in cells(rows, each, averaged=True):
-        means = part.groupby("run")[measure].mean()
+        means = part.groupby(["seed", "run"])[measure].mean().groupby("seed").mean()  # recipes of a seed are no seeds
         yield Cell(label, _mean(means - reference, part), runs_of(part), notes)
 
 
