@@ -1,7 +1,8 @@
 """From results folders to verdicts and figures: each study's evidence is read, its claims are judged, it is drawn."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -58,13 +59,7 @@ def verdicts(there: Mapping[str, Evidence]) -> list[Verdict]:
 
 def pictures(found: Evidence) -> Iterator[tuple[str, Figure]]:
     """(name, figure) for each figure of a study. One for which there are no rows yet is left out."""
-    for name, said in _named(found).items():
-        try:
-            figure = _drawn(found, said)
-        except Undrawable:
-            continue
-        if figure is not None:
-            yield name, figure
+    yield from _drawable((name, partial(_drawn, found, said)) for name, said in _named(found).items())
 
 
 def picture_names(found: Evidence) -> list[str]:
@@ -83,13 +78,20 @@ def study_pictures(there: Mapping[str, Evidence]) -> Iterator[Picture]:
 def task_pictures(rows: pd.DataFrame, allow_mixed: bool = False) -> Iterator[Picture]:
     """The four figures that ``plot`` draws of each task, of these rows; a task without scores has none."""
     for task, of_task in rows.groupby("task"):
-        for name in figures.AGAINST if "accuracy" in of_task and of_task["accuracy"].notna().any() else ():
-            try:
-                figure = getattr(figures, name)(of_task, allow_mixed=allow_mixed)
-            except Undrawable:
-                continue
+        draws = ((name, partial(getattr(figures, name), of_task, allow_mixed=allow_mixed)) for name in figures.AGAINST)
+        for name, figure in _drawable(draws):
             title = f"{task}: {name.replace('_', ' ')}"
             yield Picture(f"{task}-{name}", title, render(figure, "svg").decode(), alternative(figure), "")
+
+
+def _drawable(draws: Iterable[tuple[str, Callable[[], Figure]]]) -> Iterator[tuple[str, Figure]]:
+    """(name, figure) of each for which there is something to draw."""
+    for name, draw in draws:
+        try:
+            figure = draw()
+        except Undrawable:
+            continue
+        yield name, figure
 
 
 def records(roots: Sequence[Path], rows: pd.DataFrame, there: Mapping[str, Evidence]) -> dict[str, dict]:
@@ -133,15 +135,18 @@ def _named(found: Evidence) -> dict[str, Json]:
     return {f"{start}-{number}-{one['draw'].replace('_', '-')}": one for number, one in enumerate(said, start=1)}
 
 
-def _drawn(found: Evidence, said: Json) -> Figure | None:
+def _drawn(found: Evidence, said: Json) -> Figure:
+    """A figure of a study. Raises Undrawable if there are no rows for it yet."""
     draw, where = said["draw"], said.get("where", ())
     settings = {key: value for key, value in said.items() if key not in ("draw", "where", "table", "caption")}
     if "table" in said:
         rows = found.table(said["table"], where)
-        return None if rows.empty else getattr(figures, draw)(rows, **settings)
+        if rows.empty:
+            raise Undrawable(f"nothing to draw: {said['table']} was not measured yet")
+        return getattr(figures, draw)(rows, **settings)
     rows = found.chosen(where, tune=draw in TUNED)
-    if rows.empty or not rows["accuracy"].notna().any():
-        return None
+    if not rows["accuracy"].notna().any():
+        raise Undrawable("nothing to draw: none of these runs has scores yet")
     if draw == "learning_curves":
         rows = found.curves(list(rows["run"].unique()))
     if draw == "required_resource":

@@ -38,11 +38,11 @@ class Evidence:
         """
         if self.rows.empty:
             return complete(self.rows)
-        rows = ended(self.rows)
+        late = [condition for condition in where if not of_a_run(condition)]
         try:
-            rows = select(rows, list(filter(of_a_run, where)))
+            rows = select(ended(self.rows), [condition for condition in where if condition not in late])
             rows = tuned(rows) if tune else rows
-            rows = select(rows, [condition for condition in where if not of_a_run(condition)])
+            rows = select(rows, late) if late else rows
         except ValueError as error:
             if str(error).startswith("column ") and not (self.rows["status"] == "CORRUPT").any():
                 raise

@@ -33,8 +33,8 @@ LEVELS = (
 
 
 _Scores = dict[tuple[str, str], dict[float, tuple[float, ...]]]  # (run, split) -> length -> accuracy, low, high
-_QUESTION = ("run", "split", "length", "in_range", "steps", "steps_trained", "stop", "bits_per_number")
-_QUESTION += ("forced_loops",)
+_QUESTION = ("run", "split", "length", "in_range", "steps", "steps_trained", "stop")
+_QUESTION += ("bits_per_number", "forced_loops")
 
 
 class _Grid(NamedTuple):

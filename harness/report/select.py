@@ -186,7 +186,7 @@ def select(rows: pd.DataFrame, where: list[str]) -> pd.DataFrame:
             more = [f"{len(values) - 20} more"] if len(values) > 20 else []
             raise unknown(f"among these rows {column}=", value, values, values[:20] + more)
         kept = words.isin(wanted) | (not early and rows["accuracy"].isna())
-        lost = rows[~rows["run"].isin(rows.loc[kept, "run"]) & ~rows["status"].isin(OVER)] if not early else rows[:0]
+        lost = rows[~(early | rows["run"].isin(rows.loc[kept, "run"]) | rows["status"].isin(OVER))]
         rows = pd.concat([rows[kept], ended(lost)]).sort_index() if len(lost) else rows[kept]
     return rows
 

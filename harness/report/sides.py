@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -27,11 +28,7 @@ def gap(
     ``absolute``: how far apart they are, whichever is the better.
     """
     sides = [at(scores(evidence, [*where, *side], split), length) for side in (left, right)]
-
-    def of(part: pd.DataFrame, other: pd.DataFrame) -> tuple[Estimate, list[str]]:
-        return _gap(evidence, part, other, measure)
-
-    yield from _contrast(sides, each, of, absolute, averaged=True)
+    yield from _contrast(sides, each, partial(_gap, evidence, measure), absolute, averaged=True)
 
 
 def shift(
@@ -46,9 +43,8 @@ def shift(
 
     n* of a run is the longest length that it solves; if it solves none, or failed, the grid's place before the first.
     """
-    yield from _contrast(
-        [scores(evidence, [*where, *side], "boundary") for side in (left, right)], each, _shift, absolute
-    )
+    sides = [scores(evidence, [*where, *side], "boundary") for side in (left, right)]
+    yield from _contrast(sides, each, _shift, absolute)
 
 
 def _contrast(
@@ -98,18 +94,17 @@ def _distance(estimate: Estimate) -> Estimate:
     return Estimate(abs(estimate.value), low, ends[1], math.nan, estimate.n, estimate.unit)
 
 
-def _gap(evidence: Evidence, left: pd.DataFrame, right: pd.DataFrame, measure: str) -> tuple[Estimate, list[str]]:
+def _gap(evidence: Evidence, measure: str, left: pd.DataFrame, right: pd.DataFrame) -> tuple[Estimate, list[str]]:
     """On the lengths that a seed has on both sides; on all of them if no seed is shared."""
     sides = [side[side["accuracy"].notna()].sort_values(["seed", "length"], kind="stable") for side in (left, right)]
     places = [pd.MultiIndex.from_frame(side[["seed", "length"]]) for side in sides]
-    seeds = set(sides[0]["seed"]) & set(sides[1]["seed"])
-    if not seeds:
-        return contrast(*(_of_seed(evidence, side, measure) for side in sides)), []
-    shared = set(places[0]) & set(places[1])
-    if not shared:
-        return NOTHING, ["no length in common"]
-    sides = [side[place.isin(shared)] for side, place in zip(sides, places, strict=True)]
-    return contrast(*(_of_seed(evidence, side, measure) for side in sides)), _in_common(len({s for s, _ in shared}))
+    shared, reasons = set(places[0]) & set(places[1]), []
+    if set(sides[0]["seed"]) & set(sides[1]["seed"]):
+        if not shared:
+            return NOTHING, ["no length in common"]
+        sides = [side[place.isin(shared)] for side, place in zip(sides, places, strict=True)]
+        reasons = _in_common(len({seed for seed, _ in shared}))
+    return contrast(*(_of_seed(evidence, side, measure) for side in sides)), reasons
 
 
 def _of_seed(evidence: Evidence, rows: pd.DataFrame, measure: str) -> dict[int, Score]:

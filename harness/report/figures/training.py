@@ -61,7 +61,6 @@ def learning_curves(curves: pd.DataFrame, columns: int = 2) -> Figure:
     style.plain_axis(loss)
     loss.set_title("training loss (nats)", loc="left")
     validation.set_title("accuracy on validation, free-running", loc="left")
-    levels = told["chance"].dropna()
     parts.chances(validation, told, True)
     validation.set_ylim(min(-0.03, *told["validation"].dropna()), 1.03)
     for axis in axes.flat:
@@ -71,7 +70,7 @@ def learning_curves(curves: pd.DataFrame, columns: int = 2) -> Figure:
     if told["status"].isin(list(STATUS)).any():
         handles += [Line2D([], [], label="ended without scores", color=style.GREY, **CROSS)]
     notes = ["a line for each run, thick: running median of the loss", casualties(curves)]
-    style.legend(figure, handles, [*notes, "" if len(levels) else "chance is not told by these rows"])
+    style.legend(figure, handles, [*notes, "" if told["chance"].notna().any() else "chance is not told by these rows"])
     return figure
 
 
