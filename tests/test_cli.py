@@ -151,9 +151,8 @@ def test_a_run_that_fails_in_the_middle_of_its_rows_ends_in_sentences_and_one(tm
     monkeypatch.setattr(rows, "evaluate", evaluate)
     assert main([*SMALL, "--results", str(tmp_path)]) == 1
     out, err = capsys.readouterr()
-    assert "RuntimeError: too much" in err
-    assert "has status FAILED" in out
-    assert "Theory: pairwise takes" in out
+    assert err.count("RuntimeError: too much") == err.count("\n") == 1
+    assert out == ""
 
 
 def test_rows_of_several_evaluations_of_one_run_stand_beside_each_other(tmp_path, capsys):

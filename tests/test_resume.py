@@ -669,6 +669,7 @@ def test_two_corrupt_checkpoints_end_it_in_a_sentence(halfway, capsys):
     record = store.from_json(folder / "run.json")
     assert record["status"] == "FAILED"
     said = capsys.readouterr().err
+    assert said.count("no checkpoint can be read") == said.count("\n") == 1
     for sentence in (said, record["reason"]):
         assert "no checkpoint can be read" in sentence
         assert "00000019/curve.csv does not have the SHA-256" in sentence

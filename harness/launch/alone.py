@@ -24,16 +24,21 @@ def attempt(point: Experiment, root: Path, complain: Callable[[str], None], quie
     """Run one point and say whether it came to its end. What its record cannot say is a sentence to ``complain``."""
     try:
         experiment.run(point, root, quiet)
-    except (OSError, Refusal) as error:  # another process works on it, the disk is full, ...
+    except Exception as error:
         STORY.debug("why", exc_info=True)
-        complain(str(error))
-        return False
-    except Exception as error:  # its record has the reason and its log the traceback, if it came so far
-        STORY.debug("why", exc_info=True)
-        if not store.load_record(folder(point, root)):
-            complain(f"{type(error).__name__}: {error}")
+        named = f"{type(error).__name__}: {error}"
+        if not _recorded(named, folder(point, root)):  # another process works on it, its disk is full, ...
+            complain(str(error) if isinstance(error, OSError | Refusal) else named)
         return False
     return True
+
+
+def _recorded(failure: str, where: Path) -> bool:
+    """Whether the record of a run has this reason; the traceback is in its log then."""
+    try:
+        return failure.partition("\n")[0] in (store.load_record(where).get("reason") or "")
+    except OSError:  # damaged, or nothing there can be read
+        return False
 
 
 def complain(sentence: str) -> None:

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         ended = launch(points, arguments.results, launcher)
     rows = _tell(list(ended), several=len(points) > 1)
-    if len(points) == 1 and rows is not None and not {"CORRUPT", "RUNNING"} & set(rows["status"]):
+    if len(points) == 1 and rows is not None and not {"RUNNING", *ILL} & set(rows["status"]):
         from harness.report import summary
 
         print("\n".join(filter(None, (summary.seen(rows), summary.loss(rows)))))
@@ -98,7 +98,7 @@ def _tell(folders: Sequence[Path], several: bool):
     if several:
         print(compare.text(compare.table(rows)), end="")
         print("; ".join(f"{count} {name}" for name, count in status.value_counts().items()))
-    elif "accuracy" in rows:
+    elif "accuracy" in rows and status.eq("DONE").all():
         print(f"{summary.table(rows)}\n\n{begun[0] / 'accuracy.png'}\n")
     for run, ended in status.items():
         if ended in ILL:
