@@ -155,6 +155,23 @@ def test_a_run_that_fails_in_the_middle_of_its_rows_ends_in_sentences_and_one(tm
     assert out == ""
 
 
+def test_a_run_of_a_newer_harness_is_told_of_once_and_left_as_it_is(tmp_path, capsys, monkeypatch):
+    line = [*SMALL, "--results", str(tmp_path)]
+    assert main(line) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    with monkeypatch.context() as later:
+        later.setattr(store.records, "FORMAT", store.records.FORMAT + 1)
+        store.save_record(run, store.from_json(run / "run.json"))
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    capsys.readouterr()
+    assert main(line) == 1
+    said = capsys.readouterr().err
+    assert said.count("newer harness") == said.count("\n") == 1
+    assert main(["plot", "--results", str(tmp_path)]) == 2
+    assert "damaged runs, which are in no figure: 1" in capsys.readouterr().err
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
+
+
 def test_rows_of_several_evaluations_of_one_run_stand_beside_each_other(tmp_path, capsys):
     few, many = "evaluate.examples=20", "evaluate.examples=60"
     for more in (["evaluate.splits=[natural]"], ["evaluate.splits=[boundary]", "evaluate.lengths=[3]"], [few], [many]):

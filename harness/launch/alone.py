@@ -34,11 +34,11 @@ def attempt(point: Experiment, root: Path, complain: Callable[[str], None], quie
 
 
 def _recorded(failure: str, where: Path) -> bool:
-    """Whether the record of a run has this reason; the traceback is in its log then."""
+    """Whether whoever reads the results learns of it: from the record, or because this is why it cannot be read."""
     try:
         return failure.partition("\n")[0] in (store.load_record(where).get("reason") or "")
-    except OSError:  # damaged, or nothing there can be read
-        return False
+    except OSError as error:
+        return str(error) in failure
 
 
 def complain(sentence: str) -> None:

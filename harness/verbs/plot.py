@@ -21,6 +21,8 @@ def run(arguments: argparse.Namespace) -> int:
     from harness.report import figures  # matplotlib
     from harness.report.select import scored
 
+    if lost := found.loc[found["status"] == "CORRUPT", "run"].nunique():
+        print(f"harness: damaged runs, which are in no figure: {lost}; report names them", file=sys.stderr)
     silent = found.groupby("task")["accuracy"].count().eq(0)
     if silent.all():
         with refusing():
@@ -35,6 +37,4 @@ def run(arguments: argparse.Namespace) -> int:
                 path = store.figures(folders[0]) / f"{task}-{name.replace('_', '-')}.{kind}"
                 store.write(path, figures.render(figure, kind))
             print(path.with_suffix(".png"))
-    if lost := found.loc[found["status"] == "CORRUPT", "run"].nunique():
-        print(f"harness: damaged runs, which are in no figure: {lost}; report names them", file=sys.stderr)
     return 0
