@@ -82,12 +82,12 @@ def three_of_twenty(tmp_path_factory):
     return root, where, ended
 
 
-def kill_once_claimed(folder):
-    """Kill whoever begins to train there."""
+def kill_once_claimed(folder, number=signal.SIGKILL):
+    """Kill, or ask to leave, whoever begins to train there."""
     last = time.monotonic() + 120
     while not any((folder / "checkpoint").glob("*/manifest.json")) and time.monotonic() < last:
         time.sleep(0.01)
-    os.kill(store.owner(folder)["pid"], signal.SIGKILL)
+    os.kill(store.owner(folder)["pid"], number)
 
 
 @pytest.mark.torture
@@ -124,6 +124,20 @@ def test_the_log_of_each_lies_in_its_folder(three_of_twenty):
     assert logs[where["killed"]].endswith("killed by SIGKILL\n")
     assert "Traceback" in logs[where["memory"]]
     assert sum("Traceback" in log for log in logs.values()) == 2
+
+
+def test_runs_that_are_asked_to_leave_are_named_at_the_end_of_their_sweep(tmp_path, capsys):
+    line = [*SMALL, "seed=0,1", "train.updates=1000000"]
+    where = [identity.folder(point, tmp_path) for point in config.points(line, sweep=True)]
+    killers = [Thread(target=kill_once_claimed, args=(folder, signal.SIGTERM)) for folder in where]
+    for killer in killers:
+        killer.start()
+    assert main(["-m", *line, "--results", str(tmp_path)]) == 1
+    for killer in killers:
+        killer.join()
+    out, err = capsys.readouterr()
+    assert "2 PREEMPTED" in out
+    assert [f"harness: {folder.name} was interrupted: SIGTERM" in err for folder in where] == [True, True]
 
 
 def test_what_failed_is_tried_again_and_what_is_done_is_left_alone(three_of_twenty, capsys):

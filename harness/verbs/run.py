@@ -15,7 +15,7 @@ from harness.verbs.rows import add_results
 if TYPE_CHECKING:
     from harness.study import Study  # yaml
 
-ILL = {"FAILED": "failed", "OOM": "ran out of memory", "CORRUPT": "cannot be read"}  # how a run ended that is no result
+ILL = {"FAILED": "failed", "OOM": "ran out of memory", "CORRUPT": "cannot be read", "PREEMPTED": "was interrupted"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
