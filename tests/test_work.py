@@ -100,10 +100,11 @@ def test_an_update_is_few_operators():
     assert work(lambda: next(updates)).operators < 420
 
 
-@pytest.mark.parametrize("size", [1, 96, 2**18])
-def test_the_mlp_in_slices_is_gpt2s(size, monkeypatch):
-    """However many rows are in a slice: values and all gradients are those of torch's own GELU, by tanh."""
+@pytest.mark.parametrize(("size", "tile"), [(1, 1), (96, 32), (96, 2**15), (2**20, 64), (2**20, 2**15)])
+def test_the_mlp_in_slices_is_gpt2s(size, tile, monkeypatch):
+    """However many rows are in a slice or a tile: values and all gradients are those of torch's own GELU, by tanh."""
     monkeypatch.setattr("harness.model.mlp.SLICE", size)
+    monkeypatch.setattr("harness.model.mlp.TILE", tile)
     mlp = MLP(8).double()
     x = (3 * torch.randn(3, 5, 8, dtype=torch.float64)).requires_grad_()
     plain = mlp.project_out(torch.nn.functional.gelu(mlp.project_in(x), approximate="tanh"))
@@ -117,7 +118,7 @@ def test_the_mlp_in_slices_is_gpt2s(size, monkeypatch):
 
 def test_an_update_of_the_mlp_keeps_two_hidden_tensors():
     """GELU and its slope; what else there is of their size lives in slices."""
-    mlp, x = MLP(64), torch.randn(64, 128, 64, requires_grad=True)
+    mlp, x = MLP(64), torch.randn(64, 512, 64, requires_grad=True)
     hidden = 4 * x.numel() * 4
     peak = peak_bytes(lambda: mlp(x).sum().backward(), x, *mlp.parameters())
     assert 2 * hidden < peak < 3 * hidden

@@ -38,7 +38,8 @@ WHY = """
 - **Freed memory stays.** glibc hands large blocks back to the kernel at every update and clears their pages anew; the
   harness tells it not to. The rows `untouched` and `kept` show what it is worth to a peer.
 - **The MLP goes a slice of rows at a time**, forward and backward, so that its hidden numbers stay in the last-level
-  cache, and GPT-2's tanh is computed as the sigmoid it is, for which torch has a vectorised kernel.
+  cache, and its GELU a tile of them at a time, so that what its passes hand on stays in the cache of a core. GPT-2's
+  tanh is computed as the sigmoid it is, for which torch has a vectorised kernel.
 - **The optimizer is torch's fused AdamW.**
 - **Decoding** writes into reserved caches and scores a single query by batched products; the prompt is read once for
   all step budgets that continue it.
