@@ -1,11 +1,11 @@
-"""docs/performance.md, a function of the rows of one bench.csv."""
+"""docs/performance.md, a function of the rows of one bench.csv, or of those of several machines."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
 from harness.bench.cases import COPY, FAMILIES, LINEAR, MATRIX
-from harness.bench.promises import crossover, promises
+from harness.bench.promises import Promise, crossover, promises
 from harness.nearest import Refusal
 
 HEAD = """# How fast it is
@@ -24,9 +24,10 @@ pip install -e ".[bench]"
 python -m harness bench
 ```
 
-`python -m harness bench --page results/bench/bench.csv` prints this page of your own rows. The numbers hold on no other
-machine; the guards in `tests/test_work.py` (operators, FLOPs and bytes of an update,
-of a decoded token, of twice the length) do, and they run with the tests.
+`python -m harness bench --page results/bench/bench.csv` prints this page of your own rows; with several files,
+what is promised has a column for each machine, and the rest is of the first. A number holds on no other machine; the
+guards in `tests/test_work.py` (operators, FLOPs and bytes of an update, of a decoded token, of twice the length) hold
+everywhere, and they run with the tests.
 """
 WHY = """
 ## What was done, and what was not
@@ -53,17 +54,18 @@ WHY = """
 """
 
 
-def page(rows: pd.DataFrame) -> str:
-    """The whole page. Refusal for rows of ``bench --quick``, which measure nothing."""
-    if rows["quick"].astype(str).eq("True").any():
+def page(rows: pd.DataFrame, *others: pd.DataFrame) -> str:
+    """The whole page; of other machines what is promised. Refusal for rows of ``bench --quick``: they measure none."""
+    machines = [rows, *others]
+    if any(some["quick"].astype(str).eq("True").any() for some in machines):
         raise Refusal(
             "these rows are those of `bench --quick`, which tries whether everything runs and measures nothing"
         )
     parts = [
         HEAD,
-        _machine(rows),
+        *map(_machine, machines),
         "![Ratios to peers, and time against length](figures/performance.png)\n",
-        _promised(rows),
+        _promised(machines),
     ]
     for family in FAMILIES:
         there = rows[rows["family"] == family]
@@ -95,15 +97,20 @@ def _best(rows: pd.DataFrame, name: str, work: str) -> float:
     return float((there[work] / there["seconds"]).max())
 
 
-def _promised(rows: pd.DataFrame) -> str:
-    verdict = {True: "kept", False: "**not kept**", None: "not measured"}
+def _promised(machines: Sequence[pd.DataFrame]) -> str:
     lines = []
     for promise in promises():
-        value = promise.found(rows)
-        said = "-" if value is None else f"{value:.3g}{promise.unit}"
         bound = f"{'at least' if promise.least else 'at most'} {promise.bound:g}{promise.unit}"
-        lines.append((promise.family, promise.what, bound, said, verdict[promise.kept(rows)]))
-    return "## What is promised\n\n" + _table(("family", "what", "promised", "measured", ""), lines)
+        lines.append((promise.family, promise.what, bound, *(_found(promise, rows) for rows in machines)))
+    head = ("family", "what", "promised", *(rows["cpu"].iloc[0] for rows in machines))
+    return "## What is promised\n\n" + _table(head, lines)
+
+
+def _found(promise: Promise, rows: pd.DataFrame) -> str:
+    value = promise.found(rows)
+    if value is None:
+        return "not measured"
+    return f"{value:.3g}{promise.unit} {'kept' if promise.kept(rows) else '**not kept**'}"
 
 
 def _tables(rows: pd.DataFrame) -> Iterator[str]:

@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"for bench.csv and its figure; {OUT}")
     parser.add_argument("--only", nargs="+", default=[], metavar="FAMILY", help="training decoding linear sweep ...")
     parser.add_argument("--quick", action="store_true", help="try whether everything runs; the numbers mean nothing")
-    parser.add_argument("--page", type=Path, metavar="CSV", help="print the page that this bench.csv makes, and stop")
+    pages = "print the page that these bench.csv make, and stop"
+    parser.add_argument("--page", nargs="+", type=Path, metavar="CSV", help=pages)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -24,9 +25,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.page is not None:
         from harness.bench.page import page
 
-        if not arguments.page.is_file():
-            raise Refusal(f"--page {arguments.page}: there is no such file, `python -m harness bench` makes one")
-        print(page(pd.read_csv(arguments.page)), end="")
+        for path in arguments.page:
+            if not path.is_file():
+                raise Refusal(f"--page {path}: there is no such file, `python -m harness bench` makes one")
+        print(page(*map(pd.read_csv, arguments.page)), end="")
         return 0
     from harness.bench.race import Died
 
