@@ -45,7 +45,7 @@ def findings(root, monkeypatch):
 
 def bench(root, monkeypatch):
     """What was measured another day."""
-    measured = pd.read_csv(ROOT / "results" / "reference" / "bench" / "bench.csv")
+    measured = pd.read_csv(ROOT / "results" / "reference" / "bench" / "xeon.csv")
     rows = measured.astype(object).where(measured.notna(), None).to_dict("records")
     monkeypatch.setattr("harness.bench.cases.comparisons", lambda *_: [type("Comparison", (), {"case": "all"})])
     monkeypatch.setattr("harness.bench.rows.measured", lambda *_: rows)

@@ -17,7 +17,7 @@ from harness import config, identity, rows, store
 
 CHECKOUT = Path(__file__).parent.parent
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
-REFERENCE = CHECKOUT / "results" / "reference" / "bench" / "bench.csv"
+REFERENCE = CHECKOUT / "results" / "reference" / "bench" / "xeon.csv"
 SMALL = ["train.updates=20", "train.warmup=5", "train.batch=8", "train.validate_examples=20", "evaluate.examples=40"]
 
 
