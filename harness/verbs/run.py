@@ -15,6 +15,7 @@ from harness.verbs.rows import add_results
 if TYPE_CHECKING:
     from harness.study import Study  # yaml
 
+# how a run ended that is no result
 ILL = {"FAILED": "failed", "OOM": "ran out of memory", "CORRUPT": "cannot be read", "PREEMPTED": "was interrupted"}
 
 
@@ -104,6 +105,6 @@ def _tell(folders: Sequence[Path], several: bool):
         if ended in ILL:
             reason = rows.loc[rows["run"] == run, "reason"].iloc[0]
             logged = any(folder.name == run and (folder / store.LOG).exists() for folder in begun)
-            more = f"; the whole story is in its {store.LOG}" if logged and ended != "CORRUPT" else ""
+            more = f"; the whole story is in its {store.LOG}" if logged and ended in ("FAILED", "OOM") else ""
             print(f"harness: {run} {ILL[ended]}: {printable(reason)}{more}", file=sys.stderr)
     return rows
