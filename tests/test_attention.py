@@ -186,7 +186,13 @@ class PeeksAhead(Softmax):
 
 
 class PeeksWithoutGradient(Softmax):
-    breaks = {"causal", "two_forms_agree", "resume", "parallel_is_the_sum_of_passes"}
+    breaks = {
+        "causal",
+        "two_forms_agree",
+        "resume",
+        "parallel_is_the_sum_of_passes",
+        "the_last_outputs_are_those_of_all",
+    }
 
     def mix(self, q, k, v, state, prefix):
         mixed, state = super().mix(q, k, v, state, prefix)

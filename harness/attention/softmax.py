@@ -3,7 +3,7 @@
 Inside a prefix the sum goes over all of it; queries and keys are turned by their places before they meet.
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,6 +45,7 @@ class Softmax(Attention):
     formula = "y_t = Σ_{j≤t} softmax_j(q_t·k_j/√D) v_j"
     source = "Vaswani et al. 2017"
     biased = True
+    absorbs: ClassVar[bool] = True  # whether all keys are weighed, by nothing but their scores
 
     def __init__(self, width, heads, rotate=unrotated, bias=None):
         super().__init__(width, heads, rotate, bias)
@@ -61,6 +62,8 @@ class Softmax(Attention):
     def ending(self, x, last, state=None, prefix=0):
         """See :class:`Mixer`: the last tokens alone query."""
         hold_prefix(prefix, x.shape[1], state, self.masks)
+        if self._absorbed(last, state):
+            return self._absorbing(x), None
         width, (weight, bias) = self.heads * self.key_width, self.project_in.parameters()
         q = F.linear(x[:, x.shape[1] - last :], weight[:width], bias[:width])
         k, v = F.linear(x, weight[width:], bias[width:]).split([width, len(weight) - 2 * width], -1)
@@ -68,12 +71,43 @@ class Softmax(Attention):
         return self._merge(mixed), state
 
     def spared(self, tokens, last, seen=None, prefix=0):
-        """See :class:`Mixer`: of the other tokens the queries, their scores, and the way back from heads."""
+        """See :class:`Mixer`: of the other tokens the queries, their scores, and the way back from heads.
+
+        Where their weights are absorbed also keys and values: of all tokens only those of one, for it costs as much to
+        take a query through the weights of keys, and what was weighed through those of values.
+        """
         unasked, later = tokens - last, (seen or 0) + tokens - last
-        weights = self.project_out.weight.numel() + self.heads * self.key_width * self.project_in.in_features
+        width, around = self.project_in.in_features, self.project_out.weight.numel()
+        weights = around + self.heads * self.key_width * width
         mixing = self.mix_flops(tokens, seen, prefix) - self.mix_flops(last, later, prefix)
         pairs = self.scored_pairs(tokens, seen, prefix) - self.scored_pairs(last, later, prefix)
+        if self._absorbed(last, seen):
+            weights = around + self.project_in.weight.numel()
+            mixing = self.mix_flops(tokens, seen, prefix) - 4 * self.heads * tokens * width
         return Spared(2 * unasked * weights + mixing, pairs)
+
+    def _absorbed(self, last: int, state: object) -> bool:
+        """Whether one query meets the inputs themselves: no key is turned by its place, and none is kept."""
+        return self.absorbs and last == 1 and state is None and self.rotate is unrotated
+
+    def _absorbing(self, x: Tensor) -> Tensor:
+        """(B, T, C) -> its last output (B, 1, C), without keys or values of any token.
+
+        q · (K x_j) = (K' q) · x_j, and sum_j p_j V x_j = V sum_j p_j x_j: the weights go through one token in the place
+        of T (as DeepSeek-AI 2024, DeepSeek-V2, section 2.1.2, for decoding). What all keys have in common, their bias,
+        changes no weight of the softmax.
+        """
+        weight, bias = self.project_in.parameters()
+        (to_q, to_k, to_v), (b_q, _, b_v) = (part.unflatten(0, (3, self.heads, -1)) for part in (weight, bias))
+        q = F.linear(x[:, -1], to_q.flatten(0, 1), b_q.flatten()).unflatten(-1, (self.heads, -1))  # (B, H, D)
+        q = (q.transpose(0, 1) / self.head_width**0.5 @ to_k).transpose(0, 1)  # (H, B, D) to (B, H, C)
+        scores = q @ x.mT  # (B, H, T)
+        if self.bias is not None:
+            places = torch.arange(x.shape[1])
+            scores = scores + self.bias(places[-1:], places, self.heads).to(scores)[:, 0]
+        weighed = scores.softmax(-1) @ x  # (B, H, C)
+        mixed = (weighed.transpose(0, 1) @ to_v.mT).transpose(0, 1) + b_v
+        return self._merge(mixed[:, :, None])
 
     def weigh(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
         """The last T of R tokens weigh all R: (B, H, T, D) and twice (B, H, R, D) -> (B, H, T, D)."""

@@ -49,6 +49,7 @@ class Sparse(Softmax):
     golden = {1: (-0.39607812942442294, 0.645691216739791, -0.4817573802549327, 5520.342126692997)}
     formula = "y_t = Σ_{j≤t, t-j<w or j<s or block of j drawn by t's} softmax_j(q_t·k_j/√D) v_j"
     source = "Zaheer et al. 2020 (BigBird)"
+    absorbs = False
 
     def __init__(self, width, heads, window, sinks, blocks, block, rotate=unrotated, bias=None):
         super().__init__(width, heads, rotate, bias)

@@ -21,6 +21,7 @@ class TopK(Softmax):
     golden = {1: (-0.6781201256584337, 0.6893126991593288, -0.5501066496108595, 8348.884511788194)}
     formula = "y_t = Σ_{j≤t, j in the k best} softmax_j(q_t·k_j/√D) v_j"
     source = "Gupta et al. 2021"
+    absorbs = False
 
     def __init__(self, width, heads, k, rotate=unrotated, bias=None):
         super().__init__(width, heads, rotate, bias)

@@ -34,7 +34,7 @@ class Block(nn.Module):
             mixed, state = self.mixer(read, state, prefix)
         else:
             mixed, state = self.mixer.ending(read, last, state, prefix)
-        return x[:, -last:] + mixed, state
+        return x[:, x.shape[1] - last :] + mixed, state
 
     def think(self, x: Tensor) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
@@ -245,4 +245,6 @@ def last_of(at: slice | Tensor, tokens: int) -> tuple[int, slice | Tensor]:
 
 def _pick(x: Tensor, at: slice | Tensor) -> Tensor:
     """(B, T, C) -> (B, |at|, C)."""
-    return x[:, at] if isinstance(at, slice) else x.gather(1, at[..., None].expand(-1, -1, x.shape[-1]))
+    if isinstance(at, slice):
+        return x[:, slice(*at.indices(x.shape[1]))]  # counted from 0 a slice of all is none to autograd
+    return x.gather(1, at[..., None].expand(-1, -1, x.shape[-1]))
