@@ -190,7 +190,7 @@ def law_the_last_outputs_are_those_of_all(variant: Variant) -> None:
     for tokens, prefix in cases(mixer, 1, SHORT, LONG):
         x = numbers(tokens)
         whole, _ = mixer(x, prefix=prefix)
-        for last in sorted({1, tokens // 2, tokens} - {0}):
+        for last in sorted({1, min(2, tokens), tokens // 2, tokens} - {0}):
             end, _ = mixer.ending(x, last, None, prefix)
             hold_same_map(f"{last} of {tokens} outputs, prefix={prefix},", mixer, x, whole[:, -last:], {"alone": end})
     mixer.requires_grad_(False)

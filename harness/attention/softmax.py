@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from harness.attention.base import Attention, Spared, hold_prefix, unrotated
 
+FEWER = 3  # times fewer FLOPs that smaller products need to be faster, measured
+
 
 class Cache(NamedTuple):
     """Turned keys, and values, of all tokens so far: the first ``seen`` of the R rows are written."""
@@ -45,7 +47,7 @@ class Softmax(Attention):
     formula = "y_t = Σ_{j≤t} softmax_j(q_t·k_j/√D) v_j"
     source = "Vaswani et al. 2017"
     biased = True
-    absorbs: ClassVar[bool] = True  # whether all keys are weighed, by nothing but their scores
+    absorbs: ClassVar[bool] = True  # whether all keys in reach are weighed, by nothing but their scores
 
     def __init__(self, width, heads, rotate=unrotated, bias=None):
         super().__init__(width, heads, rotate, bias)
@@ -62,8 +64,8 @@ class Softmax(Attention):
     def ending(self, x, last, state=None, prefix=0):
         """See :class:`Mixer`: the last tokens alone query."""
         hold_prefix(prefix, x.shape[1], state, self.masks)
-        if self._absorbed(last, state):
-            return self._absorbing(x), None
+        if self._absorption(x.shape[1], last, state):
+            return self._absorbing(x, last, prefix), None
         width, (weight, bias) = self.heads * self.key_width, self.project_in.parameters()
         q = F.linear(x[:, x.shape[1] - last :], weight[:width], bias[:width])
         k, v = F.linear(x, weight[width:], bias[width:]).split([width, len(weight) - 2 * width], -1)
@@ -71,43 +73,45 @@ class Softmax(Attention):
         return self._merge(mixed), state
 
     def spared(self, tokens, last, seen=None, prefix=0):
-        """See :class:`Mixer`: of the other tokens the queries, their scores, and the way back from heads.
-
-        Where their weights are absorbed also keys and values: of all tokens only those of one, for it costs as much to
-        take a query through the weights of keys, and what was weighed through those of values.
+        """See :class:`Mixer`: of the other tokens the queries, their scores, and the way back from heads; all keys and
+        values where inputs are met in their place.
         """
         unasked, later = tokens - last, (seen or 0) + tokens - last
-        width, around = self.project_in.in_features, self.project_out.weight.numel()
-        weights = around + self.heads * self.key_width * width
+        weights = self.project_out.weight.numel() + self.heads * self.key_width * self.project_in.in_features
         mixing = self.mix_flops(tokens, seen, prefix) - self.mix_flops(last, later, prefix)
         pairs = self.scored_pairs(tokens, seen, prefix) - self.scored_pairs(last, later, prefix)
-        if self._absorbed(last, seen):
-            weights = around + self.project_in.weight.numel()
-            mixing = self.mix_flops(tokens, seen, prefix) - 4 * self.heads * tokens * width
-        return Spared(2 * unasked * weights + mixing, pairs)
+        return Spared(2 * unasked * weights + mixing + self._absorption(tokens, last, seen), pairs)
 
-    def _absorbed(self, last: int, state: object) -> bool:
-        """Whether one query meets the inputs themselves: no key is turned by its place, and none is kept."""
-        return self.absorbs and last == 1 and state is None and self.rotate is unrotated
+    def _absorption(self, tokens: int, last: int, state: object) -> int:
+        """FLOPs spared where few queries meet inputs in the place of keys and values: no key is turned, none is kept.
 
-    def _absorbing(self, x: Tensor) -> Tensor:
-        """(B, T, C) -> its last output (B, 1, C), without keys or values of any token.
-
-        q · (K x_j) = (K' q) · x_j, and sum_j p_j V x_j = V sum_j p_j x_j: the weights go through one token in the place
-        of T (as DeepSeek-AI 2024, DeepSeek-V2, section 2.1.2, for decoding). What all keys have in common, their bias,
-        changes no weight of the softmax.
+        Either keys and values go through their weights, and scores and sums are D wide; or else the ``last`` queries
+        and what they read go through them, and scores and sums are C wide.
         """
-        weight, bias = self.project_in.parameters()
-        (to_q, to_k, to_v), (b_q, _, b_v) = (part.unflatten(0, (3, self.heads, -1)) for part in (weight, bias))
-        q = F.linear(x[:, -1], to_q.flatten(0, 1), b_q.flatten()).unflatten(-1, (self.heads, -1))  # (B, H, D)
-        q = (q.transpose(0, 1) / self.head_width**0.5 @ to_k).transpose(0, 1)  # (H, B, D) to (B, H, C)
-        scores = q @ x.mT  # (B, H, T)
-        if self.bias is not None:
-            places = torch.arange(x.shape[1])
-            scores = scores + self.bias(places[-1:], places, self.heads).to(scores)[:, 0]
-        weighed = scores.softmax(-1) @ x  # (B, H, C)
-        mixed = (weighed.transpose(0, 1) @ to_v.mT).transpose(0, 1) + b_v
-        return self._merge(mixed[:, :, None])
+        width, head = self.project_in.in_features, self.head_width
+        made, absorbed = tokens * head * (width + last), last * width * (head + tokens)
+        pays = FEWER * absorbed <= made
+        if not self.absorbs or not pays or state is not None or self.rotate is not unrotated:
+            return 0
+        return 4 * self.heads * (made - absorbed)
+
+    def _absorbing(self, x: Tensor, last: int, prefix: int) -> Tensor:
+        """(B, T, C) -> its ``last`` outputs (B, last, C), without keys or values of any token.
+
+        q · (K x_j) = (K' q) · x_j, and sum_j p_j V x_j = V sum_j p_j x_j (DeepSeek-AI 2024, DeepSeek-V2, section 2.1.2,
+        does so in decoding). What all keys have in common, their bias, changes no weight of the softmax.
+        """
+        weight, bias = (part.unflatten(0, (3, self.heads, -1)) for part in self.project_in.parameters())
+        (to_q, to_k, to_v), (b_q, _, b_v) = weight, bias  # (H, D, C) and (H, D) each
+        until, asked = x.shape[1], (self.heads, last)
+        places = torch.arange(until)
+        reach = self.reached(allowed(last, until, prefix, x.device), places[until - last :], places, x)
+        q = F.linear(x[:, until - last :], to_q.flatten(0, 1), b_q.flatten()).unflatten(-1, (self.heads, -1))
+        q = torch.einsum("bthd,hdc->bhtc", q / self.head_width**0.5, to_k)
+        scores = (q.flatten(1, 2) @ x.mT).unflatten(1, asked)  # (B, H, last, T)
+        scores = scores.masked_fill(~reach, -torch.inf) if reach.dtype == torch.bool else scores + reach
+        weighed = (scores.softmax(-1).flatten(1, 2) @ x).unflatten(1, asked)  # (B, H, last, C)
+        return self.project_out(torch.einsum("bhtc,hdc->bthd", weighed, to_v).flatten(2) + b_v.flatten())
 
     def weigh(self, q: Tensor, k: Tensor, v: Tensor, prefix: int) -> Tensor:
         """The last T of R tokens weigh all R: (B, H, T, D) and twice (B, H, R, D) -> (B, H, T, D)."""

@@ -36,6 +36,9 @@ WHY = """
   computed at supervised positions alone; attention that weighs keys also makes queries and scores for those alone. It
   is the same function: values and gradients equal the plain form's to rounding (`tests/test_work.py`, two laws of
   every variant).
+- **Few queries meet the inputs themselves.** Where the last block of softmax attention is asked for a few positions
+  and no key is turned or kept, the queries go through the weights of the keys, and what they read through those of the
+  values, in the place of all tokens: q · (K x) = (K' q) · x. It is done from a third of the FLOPs on.
 - **Freed memory stays.** glibc hands large blocks back to the kernel at every update and clears their pages anew; the
   harness tells it not to. The rows `untouched` and `kept` show what it is worth to a peer.
 - **The MLP goes a slice of rows at a time**, forward and backward, so that its hidden numbers stay in the last-level
