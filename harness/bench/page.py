@@ -38,13 +38,16 @@ WHY = """
   every variant).
 - **Few queries meet the inputs themselves.** Where the last block of softmax attention is asked for a few positions
   and no key is turned or kept, the queries go through the weights of the keys, and what they read through those of the
-  values, in the place of all tokens: q · (K x) = (K' q) · x. It is done from a third of the FLOPs on.
+  values, in the place of all tokens: q · (K x) = (K' q) · x. It is done from a third of the FLOPs on; of the last
+  block's mixing alone it leaves half of the time at 64 tokens and width 64 and a quarter at width 256 (one query, Intel
+  Xeon), of the updates of `task=pairwise`, which supervises three positions, nothing that shows.
 - **Freed memory stays.** glibc hands large blocks back to the kernel at every update and clears their pages anew; the
   harness tells it not to. The rows `untouched` and `kept` show what it is worth to a peer.
 - **The MLP goes a slice of rows at a time**, forward and backward, so that its hidden numbers stay in the last-level
   cache, and its GELU a tile of them at a time, so that what its passes hand on stays in the cache of a core. GPT-2's
-  tanh is computed as the sigmoid it is, for which torch has a vectorised kernel. The tiles came last: they save 6 % to
-  8 % of an update (Intel Xeon, side by side with the form before), and the rows of the AMD EPYC are without them.
+  tanh is computed as the sigmoid it is, for which torch has a vectorised kernel. The tiles save 6 % to 8 % of
+  an update (Intel Xeon, side by side with the form before). They and the inputs in the place of keys came last: the
+  rows of the AMD EPYC are without both.
 - **The optimizer is torch's fused AdamW.**
 - **Decoding** writes into reserved caches and scores a single query by batched products; the prompt is read once for
   all step budgets that continue it.
@@ -53,7 +56,8 @@ WHY = """
   and 10 % slower at width 64); attention in blocks of queries by batched products in the place of torch's fused
   kernel (1 % to 2 %); decoding in groups of sequences whose caches fit the last-level cache (10 % to 80 % slower: the
   products of a single query are not limited by memory, and each group pays for its own calls); large pages for the
-  allocator (0 % to 2 %).
+  allocator (0 % to 3 %); oneDNN's fused GELU with its slope made anew on the way back (3 % to 8 % slower); the bias of
+  the MLP as a column of its matrix (0 %).
 - **Left out:** several runs in one process on a GPU (`launcher=replicas`); no GPU was at hand to measure it on.
 """
 
